@@ -62,7 +62,7 @@ type Config struct {
 	FramesPerSecPerConn   int           `group:"limits" name:"frames-per-sec-per-conn" default:"200" placeholder:"N" help:"Frames per second per connection, PING included. 0: no limit."`
 	BytesPerSecPerConn    int           `group:"limits" name:"bytes-per-sec-per-conn" type:"size" default:"1MiB" placeholder:"SIZE" help:"Bytes of frames per second per connection. 0: no limit."`
 	FramesBeforeLogin     int           `group:"limits" name:"frames-before-login" default:"64" placeholder:"N" help:"Frames that a connection may send before it logs in. 0: no limit."`
-	Burst                 time.Duration `group:"limits" name:"burst" default:"10s" placeholder:"TIME" help:"How many seconds' worth of a rate limit may be used at once."`
+	Burst                 time.Duration `group:"limits" name:"burst" default:"10s" placeholder:"TIME" help:"How many seconds' worth of a rate limit may be used at once; of a limit on bytes, 2 seconds' worth at most."`
 	AbuseAfter            int           `group:"limits" name:"abuse-after" default:"5" placeholder:"N" help:"How many times in a row a connection may ignore the wait after errno 9 before it is closed with KICK abuse. 0: any number."`
 
 	Now    func() time.Time `kong:"-"` // the clock; nil: time.Now

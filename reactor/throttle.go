@@ -47,7 +47,7 @@ func newRates(cfg *Config) rates {
 	now := cfg.Now()
 	return rates{
 		frames:      limit.PerSecond(cfg.FramesPerSecPerConn, cfg.Burst, now),
-		bytes:       limit.PerSecond(cfg.BytesPerSecPerConn, cfg.Burst, now),
+		bytes:       limit.BytesPerSecond(cfg.BytesPerSecPerConn, cfg.Burst, now),
 		beforeLogin: limit.Per(cfg.FramesBeforeLogin, cfg.LoginTimeout, now),
 	}
 }

@@ -32,6 +32,17 @@ func PerSecond(n int, burst time.Duration, now time.Time) Rate {
 	return newRate(n, time.Second, burst, now)
 }
 
+// maxBytesBurst bounds how much of a rate of bytes may be used at once. What is used
+// at once delays others. For a few requests that is nothing, even with a burst of
+// many seconds; megabytes keep the disk and the loops busy for longer than others
+// should wait.
+const maxBytesBurst = 2 * time.Second
+
+// BytesPerSecond is PerSecond for bytes: a bucket holds two seconds' worth at most.
+func BytesPerSecond(n int, burst time.Duration, now time.Time) Rate {
+	return PerSecond(n, min(burst, maxBytesBurst), now)
+}
+
 // Per returns a rate of n tokens in the time d. A bucket holds n. If n is 0
 // there is no limit.
 func Per(n int, d time.Duration, now time.Time) Rate {

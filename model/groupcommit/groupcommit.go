@@ -27,7 +27,8 @@ var (
 
 // Bounds that are not configurable.
 const (
-	maxPerSender = 64                     // messages of one sender in a transaction, if more than that many wait
+	maxPerSender = 64                     // weight of one sender's messages in a transaction, if more than that many wait; a short one has weight 1
+	weightBytes  = 2 << 10                // bytes of a message that add 1 to its weight
 	maxSkipped   = 4 << 10                // messages that one transaction skips because of maxPerSender
 	maxHandover  = 4                      // stored batches that may wait for the sink
 	maxAttempts  = 3                      // tries for a locked conversation, then the lock waiter gets it

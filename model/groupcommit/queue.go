@@ -18,7 +18,7 @@ type shard struct {
 	head    int           // index of the first entry that isn't taken yet
 	wake    chan struct{} // holds a value after something has changed
 
-	perSender map[int64]int // messages that the current take has taken
+	perSender map[int64]int // weight of the messages that the current take has taken
 	skipped   []entry       // entries that the current take has skipped
 }
 
@@ -26,6 +26,10 @@ type entry struct {
 	a    *Append
 	size int
 }
+
+// weight is what a message counts toward maxPerSender. A long one takes the disk as
+// long as several short ones.
+func (e *entry) weight() int { return 1 + e.size/weightBytes }
 
 func newQueue(shards, maxMessages, maxBytes int) *queue {
 	q := &queue{maxMessages: maxMessages, maxBytes: maxBytes, shards: make([]shard, shards)}
@@ -93,7 +97,7 @@ func (s *shard) put(a *Append) {
 // shard is empty and the queue closed.
 //
 // If more than maxPerSender messages wait, take skips messages of a sender who
-// already has that many in this batch; they stay for the next one. Otherwise one
+// already has that weight in this batch; they stay for the next one. Otherwise one
 // sender could fill every batch, and all others would wait longer.
 func (q *queue) take(i int, into []*Append, maxMessages, maxBytes int) (batch []*Append, closed bool) {
 	q.mu.Lock()
@@ -111,7 +115,7 @@ func (q *queue) take(i int, into []*Append, maxMessages, maxBytes int) (batch []
 			break
 		}
 		if limited {
-			s.perSender[e.a.Sender]++
+			s.perSender[e.a.Sender] += e.weight()
 		}
 		into = append(into, e.a)
 		bytes += e.size

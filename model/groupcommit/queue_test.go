@@ -40,6 +40,33 @@ func TestTakeIsFair(t *testing.T) {
 	}
 }
 
+// Long messages count for more: a batch has at most 64 times 2 KiB of one sender, and
+// a message that exceeds that.
+func TestTakeIsFairByBytes(t *testing.T) {
+	q := newQueue(1, 10_000, 64<<20)
+	long := from(1, 100)
+	for _, a := range long {
+		a.Body = make([]byte, 4000)
+	}
+	for _, put := range [][]*Append{long, from(2, 3)} {
+		if err := q.put(put); err != nil {
+			t.Fatal(err)
+		}
+	}
+	batch, _ := q.take(0, nil, 1024, 1<<20)
+	bytes, others := 0, 0
+	for _, a := range batch {
+		if a.Sender == 1 {
+			bytes += len(a.Body)
+		} else {
+			others++
+		}
+	}
+	if most := 64*2<<10 + 4000; bytes == 0 || bytes > most || others != 3 {
+		t.Errorf("the batch has %d bytes of the sender of long messages and %d messages of another, want at most %d bytes and 3 messages", bytes, others, most)
+	}
+}
+
 // With random sizes of put and take, each message comes out once, a sender's
 // messages stay in order, and the counts are right.
 func TestTakeKeepsOrder(t *testing.T) {

@@ -17,11 +17,11 @@ import (
 //
 // A node counts what it stores in memory, because a row that each append writes
 // would cost too much. The table quotas has what all nodes have counted. A node
-// adds to it what it has counted itself, once that is a sixteenth of a quota, and
-// then continues from the sum. So all nodes together may store a sixteenth of a
-// quota per node too much. A crash forgets as much. What a node has counted in an
-// hour is forgotten if it is less than a 256th of a quota, so that most users never
-// have a row.
+// adds to it what it has counted itself, a second after that is a sixteenth of a
+// quota, and then continues from the sum. So all nodes together may store too much:
+// for each node a sixteenth of a quota, and what it stores in that second. A crash
+// forgets as much. What a node has counted in an hour is forgotten if it is less than
+// a 256th of a quota, so that most users never have a row.
 
 // Kinds of quotas, as stored.
 const (
@@ -34,6 +34,7 @@ const (
 	quotaSave    = quotaDay / 16  // a bucket is saved when this much isn't
 	quotaKeep    = quotaDay / 256 // the hourly sweep saves a bucket with this much
 	quotaSweep   = time.Hour
+	quotaPause   = time.Second      // before buckets that are due are saved
 	maxQuotas    = 256 << 10        // buckets in memory
 	maxQuotaRows = 256              // buckets saved in one transaction
 	maxQuotaWait = 10 * time.Second // of a QuotaError. A client sends nothing while it waits, and must not time out
@@ -222,6 +223,11 @@ func (db *DB) startQuotas() {
 			case <-ctx.Done():
 				return
 			case <-db.quotas.wake:
+				select { // so that one transaction saves the buckets of many users
+				case <-ctx.Done():
+					return
+				case <-time.After(quotaPause):
+				}
 				err = db.saveQuotas(ctx, false)
 			case <-sweep.C:
 				err = db.sweepQuotas(ctx)

@@ -335,3 +335,20 @@ func TestQuotaSaveFails(t *testing.T) {
 		}
 	})
 }
+
+// A node saves what it has counted by itself.
+func TestQuotaIsSaved(t *testing.T) {
+	h := newHarness(t, Options{DB: dialects[0].url(t), MessagesPerDay: 16})
+	u := h.users(1)
+	h.store(toPeer(u[0], u[0], "a"))
+	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		var rows int
+		want(t, h.sql.Reader.Get(&rows, `SELECT COUNT(*) FROM quotas WHERE user_id = ?`, u[0]), nil)
+		if rows == 1 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("nothing was saved in a minute, want a row in quotas")
+		}
+	}
+}

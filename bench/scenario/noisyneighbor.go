@@ -199,13 +199,18 @@ func (n *NoisyNeighbor) loginSenders(ctx context.Context, env *load.Env, account
 		if err != nil {
 			return all, err
 		}
-		sink := load.NewSink(to)
 		from, me, _, err := accounts.Register(ctx, number+1, false)
+		if err == nil {
+			from.Abort()
+			if env.Server.HasLimits() {
+				err = load.Befriend(ctx, to, me)
+			}
+		}
 		if err != nil {
-			sink.Close()
+			to.Close()
 			return all, err
 		}
-		from.Abort()
+		sink := load.NewSink(to)
 		for i := range n.Conns {
 			s := &load.NoisySender{Env: env, Kind: n.Kind, Size: n.Size, Window: n.Window, Counters: counters, Addr: env.Server.AddrOf(number + 1), Peer: peer.ID}
 			if i == 0 {

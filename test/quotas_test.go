@@ -53,3 +53,55 @@ func TestStrangerIsStopped(t *testing.T) {
 		})
 	}
 }
+
+// TestQuotaIsObeyed checks that an SDK client that has used up the quota of a day
+// waits as the server asks, and gets all messages stored, once and in order, on the
+// same connection.
+func TestQuotaIsObeyed(t *testing.T) {
+	const quota, cid = 8_640_000, 22 // bytes; 100 per second. Cids count
+	dir := t.TempDir()
+	d := startDaemon(t, dir, "127.0.0.1", "0", "--db", "sqlite:"+filepath.Join(dir, "chat.db"), "--http", "127.0.0.1:0", "--argon2", "8,1,1",
+		"--messages-per-day", "0", "--bytes-per-day", fmt.Sprint(quota))
+	addr := d.until(t, `chatd listening.* address=(\S+)`)
+	page := d.until(t, `web client.* url=(\S+)`)
+	a, b := newMember(t, addr, "anna"), newMember(t, addr, "berta")
+	ida, _ := a.Me()
+	idb, _ := b.Me()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	send := func(to int64, text string) {
+		t.Helper()
+		if err := a.SendAsync(client.User(to), text, func(_ client.Receipt, err error) {
+			if err != nil {
+				t.Errorf("send %.20q: %v", text, err)
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := quota
+	for ; left > 32_000; left -= 32_000 {
+		send(ida, strings.Repeat("x", 32_000-cid))
+	}
+	send(ida, strings.Repeat("x", left-cid))
+	const messages = 8
+	for i := range messages {
+		send(idb, fmt.Sprint("message ", i))
+	}
+	i := 0
+	b.check(ctx, client.User(ida), messages, func(m client.Message) {
+		if want := fmt.Sprint("message ", i); m.Text != want || m.Seq != int64(i+1) {
+			t.Fatalf("received %q with seq %d, want %q with seq %d", m.Text, m.Seq, want, i+1)
+		}
+		i++
+	})
+	if err := a.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if s := a.Stats(); s.Repeated == 0 || s.Reconnects != 0 {
+		t.Errorf("sender: %d messages resent, %d reconnects; want some resent and no reconnect", s.Repeated, s.Reconnects)
+	}
+	if n := metricsOf(t, page, `chatd_service_limited_total{limit="user_day"`); n == 0 {
+		t.Error("no message exceeded the quota, want some")
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 )
@@ -152,4 +153,47 @@ func TestStrangers(t *testing.T) {
 			t.Errorf("half a day later, %d messages were stored, want 5 or 6", stored)
 		}
 	})
+}
+
+// The limit for a stranger is exact, although two nodes store messages of the same
+// stranger at the same time.
+func TestStrangerOfNodes(t *testing.T) {
+	for _, d := range dialects {
+		t.Run(d.name, func(t *testing.T) {
+			o := Options{DB: d.url(t), MessagesToStranger: 30, noBackground: true, Shared: true}
+			one := newHarness(t, o)
+			two := newHarness(t, o)
+			u := one.users(2)
+			var all []*Append
+			var wg sync.WaitGroup
+			for i, h := range []*harness{one, two} {
+				var batch []*Append
+				for n := range 60 {
+					batch = append(batch, toPeer(u[0], u[1], fmt.Sprint(i, " ", n)))
+				}
+				all = append(all, batch...)
+				wg.Go(func() {
+					for _, a := range batch {
+						if err := h.Append(a); err != nil {
+							t.Error(err)
+						}
+						h.await(a)
+					}
+				})
+			}
+			wg.Wait()
+			stored := 0
+			for _, a := range all {
+				switch {
+				case a.Stored:
+					stored++
+				case !errors.Is(a.Err, ErrStranger):
+					t.Errorf("%s; want it stored, or ErrStranger", show(a))
+				}
+			}
+			if log := one.log(one.convs()[0]); stored != 30 || len(log) != 30 {
+				t.Errorf("%d messages were stored, and %d are in the log, want 30", stored, len(log))
+			}
+		})
+	}
 }

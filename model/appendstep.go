@@ -28,6 +28,7 @@ type appendStep struct {
 	stmts   *appendStmts
 	pairs   *cache[pair, int64]      // a pair's conversation ID, which never changes
 	members *cache[memberKey, int64] // the latest known group version at which the user was a member
+	met     *cache[int64, int64]     // by a pair's conversation ID: until when, in Unix ms, neither is a stranger to the other
 	lane    *feed.Lane
 	recent  *recentLog          // nil: not SQLite
 	commit  func(*sql.Tx) error // tests replace it
@@ -46,6 +47,10 @@ type appendStep struct {
 	stored      map[messageKey]logEntry // messages of the batch that are already in the log
 	memberships map[memberKey]bool      // memberships that are not in the cache
 	inserts     []*Append
+	contacts    map[int64]*contact   // of pairs that are not in the cache
+	charges     []charge             // what was charged to quotas
+	refused     []*Append            // because of quotas
+	overQuota   map[*Run]*QuotaError // runs with a message that was refused
 	args        []any
 	ids         []int64
 }
@@ -88,6 +93,7 @@ func newAppendStep(ctx context.Context, db *DB, pool *sqlx.DB) (*appendStep, err
 		stmts:       stmts,
 		pairs:       newCache[pair, int64](maxKnownPairs),
 		members:     newCache[memberKey, int64](maxKnownMembers),
+		met:         newCache[int64, int64](maxKnownMet),
 		lane:        feed.NewLane(db.sql),
 		commit:      (*sql.Tx).Commit,
 		heads:       make(map[int64]*headRow),
@@ -95,6 +101,8 @@ func newAppendStep(ctx context.Context, db *DB, pool *sqlx.DB) (*appendStep, err
 		byCID:       make(map[messageKey]*Append),
 		stored:      make(map[messageKey]logEntry),
 		memberships: make(map[memberKey]bool),
+		contacts:    make(map[int64]*contact),
+		overQuota:   make(map[*Run]*QuotaError),
 	}, nil
 }
 
@@ -162,7 +170,15 @@ func (s *appendStep) Apply(ctx context.Context, batch []*Append, wait bool) erro
 		return err
 	}
 	now := s.db.nowMS()
+	if err := s.findContacts(ctx, now); err != nil {
+		return err
+	}
 	s.assignSeqs(now)
+	if len(s.refused) > 0 {
+		if err := s.answerRefusedRepeats(ctx); err != nil {
+			return err
+		}
+	}
 	if err := s.insert(ctx); err != nil {
 		return err
 	}
@@ -187,6 +203,7 @@ func (s *appendStep) Commit() error {
 // Rollback implements groupcommit.Step.
 func (s *appendStep) Rollback() {
 	_ = s.tx.Rollback() // an error means that the connection is gone, and the transaction with it
+	s.refund()
 	s.end()
 }
 
@@ -233,6 +250,11 @@ func (s *appendStep) reset(batch []*Append) {
 	clear(s.memberships)
 	clear(s.inserts)
 	s.inserts = s.inserts[:0]
+	clear(s.contacts)
+	s.charges = s.charges[:0]
+	clear(s.refused)
+	s.refused = s.refused[:0]
+	clear(s.overQuota)
 	for _, a := range batch {
 		a.Conv = a.Group
 	}
@@ -299,6 +321,11 @@ func (s *appendStep) findMembers(ctx context.Context) error {
 // assignSeqs answers repeats, refuses messages that may not be stored, and
 // gives each of the others its seq.
 func (s *appendStep) assignSeqs(now int64) {
+	limited := s.db.quotas.on() || len(s.contacts) > 0
+	if limited {
+		s.db.quotas.mu.Lock()
+		defer s.db.quotas.mu.Unlock()
+	}
 	for _, a := range s.batch {
 		if !a.Pending() {
 			continue
@@ -322,6 +349,12 @@ func (s *appendStep) assignSeqs(now int64) {
 		}
 		if a.Err = s.checkSender(h, a); a.Err != nil {
 			continue
+		}
+		if limited {
+			if a.Err = s.admit(h, a, now*1000); a.Err != nil {
+				s.refused = append(s.refused, a)
+				continue
+			}
 		}
 		h.last++
 		if h.first == 0 {
@@ -420,6 +453,9 @@ func (s *appendStep) remember() {
 			s.members.put(m, s.heads[m.group].version)
 		}
 	}
+	s.rememberContacts()
+	s.failRuns()
+	s.charges = s.charges[:0]
 	for _, a := range s.batch {
 		if !a.Pending() {
 			a.Conv = 0

@@ -15,6 +15,7 @@ import (
 type appendStmts struct {
 	pairs, newPairs, lockedPairs, newMembers, users *sqldb.BatchStmt
 	heads, repeats, members, insert, raise          *sqldb.BatchStmt
+	contacts, sizes                                 *sqldb.BatchStmt
 	headsSkipLocked, existing                       *sqldb.BatchStmt // nil if no other process writes
 	record                                          *sql.Stmt        // feed.RecordSQL
 }
@@ -57,6 +58,8 @@ func prepareAppendStmts(ctx context.Context, db *DB, pool *sqlx.DB) (*appendStmt
 			return db.d.Insert + ` INTO messages (conversation_id, seq, sender_id, cid, body, created_at) VALUES ` +
 				sqldb.Repeated("(?, ?, ?, ?, ?, ?)", n)
 		}}},
+		{&s.contacts, sqldb.BatchSpec{Width: 1, SQL: func(n int) string { return contactsSQL(db.d, n) }}},
+		{&s.sizes, sqldb.BatchSpec{Width: 1, SQL: sizesSQL}},
 		{&s.raise, sqldb.BatchSpec{Width: 4, SQL: db.d.raiseHeads}},
 	} {
 		if db.d.SkipLocked == "" && (want.to == &s.headsSkipLocked || want.to == &s.existing) {
@@ -87,7 +90,7 @@ func lockedPairs(db *DB, rows int) string {
 func (s *appendStmts) close() {
 	for _, stmt := range []*sqldb.BatchStmt{
 		s.pairs, s.newPairs, s.lockedPairs, s.newMembers, s.users,
-		s.heads, s.repeats, s.members, s.insert, s.raise, s.headsSkipLocked, s.existing,
+		s.heads, s.repeats, s.members, s.insert, s.raise, s.headsSkipLocked, s.existing, s.contacts, s.sizes,
 	} {
 		stmt.Close()
 	}

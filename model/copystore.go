@@ -37,7 +37,8 @@ func text() any    { return new(sql.NullString) }
 func blob() any    { return new([]byte) }
 
 // tables lists the tables to copy. Of the table meta, CopyStore copies only the
-// epoch. It doesn't copy looks, which a daemon computes when it starts.
+// epoch. It doesn't copy looks, which a daemon computes when it starts, nor quotas, which are full again after
+// a day.
 func tables() []table {
 	return []table{
 		{"users", []column{{"id", integer}, {"name", text}, {"name_key", text}, {"password_hash", text}, {"created_at", integer}, {"banned", integer}, {"deleted", integer},

@@ -16,10 +16,16 @@ type dialect struct {
 	keepPair     string // after an INSERT of pairs: existing rows are locked and left alone
 	keepMember   string // after an INSERT of members: existing rows are left alone
 	byLookIndex  string // after a table's name: forces the index of looks, so that no other row is locked
+	byCIDIndex   string // after messages and its alias: forces the index of cids, so that not the whole conversation is read
 	byPairIndex  string // after a table's name: forces the index of pairs, so that no other row is locked
 
 	// These are queries for parts of a conversation's log. SQLite's need further
 	// arguments, because its newest messages are in the table recent.
+	// addQuota adds to a row of quotas, or inserts it. Its arguments are user, kind,
+	// the time at which a row that was full is full again, and how much later any other
+	// row is.
+	addQuota string
+
 	page       string                // messages after a seq, see pageArgs
 	pageBefore string                // messages before a seq, see PageBefore
 	traceSeq   string                // see TraceSeq

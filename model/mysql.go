@@ -14,10 +14,13 @@ func mysql(d *sqldb.Dialect) *dialect {
 		keepMember:   " ON DUPLICATE KEY UPDATE role = role",
 		byLookIndex:  " FORCE INDEX (looks_look)",
 		byPairIndex:  " FORCE INDEX (conversations_pair)",
-		page:         selectAfter + d.Limit,
-		pageBefore:   selectBefore + d.Limit,
-		traceSeq:     traceMessages + `m.conversation_id = ? AND m.seq = ?`,
-		traceCID:     traceMessages + `m.conversation_id = ? AND m.sender_id = ? AND m.cid = ?`,
+		byCIDIndex:   " FORCE INDEX (messages_cid)",
+		addQuota: `INSERT INTO quotas (user_id, kind, full_at) VALUES (?, ?, ?)
+			ON DUPLICATE KEY UPDATE full_at = GREATEST(full_at + ?, VALUES(full_at))`,
+		page:       selectAfter + d.Limit,
+		pageBefore: selectBefore + d.Limit,
+		traceSeq:   traceMessages + `m.conversation_id = ? AND m.seq = ?`,
+		traceCID:   traceMessages + `m.conversation_id = ? AND m.sender_id = ? AND m.cid = ?`,
 		repeats: func(rows int) string {
 			return `SELECT conversation_id, sender_id, cid, seq, created_at FROM messages WHERE ` +
 				sqldb.AnyOf("conversation_id = ? AND sender_id = ? AND cid = ?", rows)

@@ -33,7 +33,8 @@ type DB struct {
 	log     *groupcommit.Committer // nil if opened read-only
 	cursors *cursors               // nil if opened read-only
 	starts  *starts                // nil if opened read-only
-	steps   []groupcommit.Steps    // of log
+	quotas  *quotas
+	steps   []groupcommit.Steps // of log
 	lanes   lanePool
 	recent  *recent.Index      // nil: not SQLite
 	folder  *recent.Folder     // nil: not SQLite
@@ -52,7 +53,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err := o.defaults(); err != nil {
 		return nil, err
 	}
-	db := &DB{o: o, m: newCounters(o.Set)}
+	db := &DB{o: o, m: newCounters(o.Set), quotas: newQuotas(&o)}
 	sql, err := sqldb.Open(ctx, sqldb.Config{
 		URL: o.DB, Sync: o.SQLiteSync, Shared: o.Shared, ReadOnly: o.ReadOnly,
 		WaitFor: o.Wait, Readers: o.Readers, Writers: o.Writers, MaxRows: o.maxRows,
@@ -72,6 +73,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		db.startLooks()
 		db.cursors = newCursors(db)
 		db.starts = newStarts(db)
+		db.startQuotas()
 	}
 	return db, nil
 }
@@ -189,6 +191,7 @@ func (db *DB) Close() error {
 		if !db.o.ReadOnly {
 			db.log.Close()
 			db.starts.close()
+			db.closeQuotas()
 			err = db.cursors.close()
 		}
 		db.cancel()

@@ -26,6 +26,10 @@ const (
 
 	maxReserve = 100 * 365 * 24 * time.Hour // of ReserveNames; it catches typos
 
+	maxDaily      = 1 << 30 // of MessagesPerDay and MessagesFromStrangers; it catches typos
+	maxDailyBytes = 1 << 50 // of BytesPerDay
+	maxToStranger = 10_000  // of MessagesToStranger; so many messages are read to check it
+
 	minReaders    = 4
 	maxPending    = 1 << 20 // cursors waiting to be written
 	maxCursorRows = 4096    // cursors in one transaction
@@ -40,6 +44,11 @@ type Options struct {
 	Wait       time.Duration `group:"nodes" name:"wait" default:"30s" placeholder:"TIME" help:"How long to wait at startup for the database and Redis. 0: don't wait."`
 
 	ReserveNames time.Duration `group:"security" name:"reserve-deleted-names" default:"720h" placeholder:"TIME" help:"How long nobody can register the name of a deleted user. 0: the name is free at once."`
+
+	MessagesPerDay        int `group:"limits" name:"messages-per-day" default:"50000" placeholder:"N" help:"Messages that a user may store per day, over all nodes. 0: no limit."`
+	BytesPerDay           int `group:"limits" name:"bytes-per-day" type:"size" default:"64MiB" placeholder:"SIZE" help:"Bytes of messages that a user may store per day, over all nodes. 0: no limit."`
+	MessagesToStranger    int `group:"limits" name:"messages-to-stranger" default:"100" placeholder:"N" help:"Messages that a user may send to someone who has never answered and isn't a friend. 4 KiB of text count as another message. 0: no limit."`
+	MessagesFromStrangers int `group:"limits" name:"messages-from-strangers" default:"1000" placeholder:"N" help:"Messages per day that a user may get from all those together whom the user has never answered and who aren't friends. 4 KiB of text count as another message. 0: no limit."`
 
 	// Shared opens a SQLite database without taking the lock file, so that
 	// operators' commands work while chatd runs.
@@ -88,7 +97,16 @@ func (o *Options) CheckSettings(p *setting.Problems) {
 		p.Check(strings.HasPrefix(o.DB, "mysql://"), "db", "%q is neither sqlite:PATH nor mysql://user:password@host:3306/name", setting.Redacted(o.DB))
 	}
 	p.Time("wait", o.Wait, 0, setting.MaxTime)
+	p.Int("messages-per-day", o.MessagesPerDay, 0, maxDaily)
+	p.Size("bytes-per-day", o.BytesPerDay, 0, maxDailyBytes)
+	p.Int("messages-to-stranger", o.MessagesToStranger, 0, maxToStranger)
+	p.Int("messages-from-strangers", o.MessagesFromStrangers, 0, maxDaily)
 	p.Time("reserve-deleted-names", o.ReserveNames, 0, maxReserve)
+}
+
+// Lift removes the limits on what users store.
+func (o *Options) Lift() {
+	o.MessagesPerDay, o.BytesPerDay, o.MessagesToStranger, o.MessagesFromStrangers = 0, 0, 0, 0
 }
 
 func (o *Options) defaults() error {

@@ -55,7 +55,7 @@ func frequentQueries(db *harness) []string {
 	for _, n := range []int{1, 8, 128} {
 		queries = append(queries,
 			`SELECT id, user_lo, user_hi FROM conversations WHERE `+sqldb.AnyOf("user_lo = ? AND user_hi = ?", n),
-			lockedPairs(db.DB, n),
+			lockedPairs(db.DB, n), contactsSQL(db.d, n), sizesSQL(n),
 			db.d.repeats(n),
 			`SELECT conversation_id, user_id FROM members WHERE `+sqldb.AnyOf("conversation_id = ? AND user_id = ?", n),
 			db.d.raiseHeads(n), db.d.raiseDelivered(n), db.d.raiseRead(n), db.d.raiseUsed(n), db.d.raiseLastSession(n), db.d.raiseSession(n),

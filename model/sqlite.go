@@ -24,6 +24,8 @@ const (
 func sqlite(d *sqldb.Dialect) *dialect {
 	return &dialect{
 		Dialect: d,
+		addQuota: `INSERT INTO quotas (user_id, kind, full_at) VALUES (?, ?, ?)
+			ON CONFLICT (user_id, kind) DO UPDATE SET full_at = max(full_at + ?, excluded.full_at)`,
 		page: `SELECT * FROM (` + d.Operand(selectAfter+d.Limit) + ` UNION ALL ` + d.Operand(knownAfter) + ` UNION ALL ` +
 			d.Operand(newerAfter) + `) v` + d.Limit,
 		pageBefore: `SELECT * FROM (` + d.Operand(newerBefore) + ` UNION ALL ` + d.Operand(knownBefore) + ` UNION ALL ` +

@@ -22,7 +22,7 @@ const (
 	Unavailable Errno = 10 // the server failed; the request may or may not have been carried out: retry
 	UnknownOp   Errno = 11 // clients don't send this msgid
 	LoggedIn    Errno = 12 // already logged in on this connection
-	LimitFull   Errno = 13 // the group or a friend list is full, or the user is in too many groups
+	LimitFull   Errno = 13 // the group or a friend list is full, the user is in too many groups, or has sent too much to a stranger
 )
 
 // Error is the refusal of a request, as the client gets it. It is the only error

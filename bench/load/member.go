@@ -106,6 +106,7 @@ func (m *member) handleFrame(body []byte, now int64) (ended bool, err error) {
 	case a.Op == proto.PONG:
 		m.pings--
 		return m.finishing && m.pings == 0, nil
+	case (a.Op == proto.ADD_FRIEND || a.Op == proto.PRESENCE) && m.room.GroupID == 0 && m.generator.Server.HasLimits(): // see Befriend
 	case a.Op == proto.ADD_GROUP && m.room.GroupID != 0: // sent to members when the last one joins
 	default:
 		return false, unexpectedFrame(a)

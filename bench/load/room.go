@@ -146,8 +146,14 @@ func newPairRoom(ctx context.Context, g *Generator, accounts *Accounts, i int, o
 		return nil, err
 	}
 	to, peer, _, err := accounts.Register(ctx, 2*i+1, true)
-	if err == nil && stored {
-		if err = g.CheckWindow(window); err != nil {
+	if err == nil {
+		if stored {
+			err = g.CheckWindow(window)
+		}
+		if err == nil && stored && accounts.server.HasLimits() {
+			err = Befriend(ctx, to, me)
+		}
+		if err != nil {
 			to.Close()
 		}
 	}
@@ -161,4 +167,11 @@ func newPairRoom(ctx context.Context, g *Generator, accounts *Accounts, i int, o
 	r.Join(from, me, accounts.Template(r.NewRequest(text), me, text), g.Quota(i))
 	r.Join(to, peer, nil, 0)
 	return r, nil
+}
+
+// Befriend makes the user of a connection a friend of another user: strangers may
+// send only a few messages.
+func Befriend(ctx context.Context, c *Conn, with Account) error {
+	_, err := c.Call(ctx, &proto.Request{Op: proto.ADD_FRIEND, FriendID: with.ID})
+	return err
 }

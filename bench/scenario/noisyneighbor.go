@@ -216,7 +216,7 @@ func (n *NoisyNeighbor) loginSenders(ctx context.Context, env *load.Env, account
 			group = a.GroupID
 		}
 		from.Abort()
-		peers, sinks, err := n.loginPeers(ctx, env, accounts, number+1, group)
+		peers, sinks, err := n.loginPeers(ctx, env, accounts, me, number+1, group)
 		first := &load.NoisySender{Sinks: sinks}
 		all = append(all, first)
 		if err != nil {
@@ -244,7 +244,7 @@ func (n *NoisyNeighbor) loginSenders(ctx context.Context, env *load.Env, account
 
 // loginPeers registers the peers of a noisy user, lets them join its group, if it
 // has one, and keeps those connected that its messages or events reach.
-func (n *NoisyNeighbor) loginPeers(ctx context.Context, env *load.Env, accounts *load.Accounts, number int, group int64) ([]int64, []*load.Sink, error) {
+func (n *NoisyNeighbor) loginPeers(ctx context.Context, env *load.Env, accounts *load.Accounts, me load.Account, number int, group int64) ([]int64, []*load.Sink, error) {
 	peers, sinks := make([]int64, n.Peers), make([]*load.Sink, n.Peers)
 	err := load.ForEach(ctx, n.Peers, load.SetupConcurrency, env.Progress, "peers", func(ctx context.Context, i int) error {
 		c, a, _, err := accounts.Register(ctx, number+i, false)
@@ -261,6 +261,12 @@ func (n *NoisyNeighbor) loginPeers(ctx context.Context, env *load.Env, accounts 
 		if i > 0 && group == 0 {
 			c.Abort()
 			return nil
+		}
+		if group == 0 && n.Kind != string(load.NoiseFriend) && env.Server.HasLimits() {
+			if err := load.Befriend(ctx, c, me); err != nil {
+				c.Abort()
+				return err
+			}
 		}
 		sinks[i] = load.NewSink(c)
 		return nil

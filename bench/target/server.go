@@ -47,6 +47,9 @@ func Start(ctx context.Context, t *Flags, p *report.Progress, installLog io.Writ
 	return s, nil
 }
 
+// HasLimits reports whether the nodes were started with their default limits.
+func (s *Server) HasLimits() bool { return s.target.Limits }
+
 // IsFloor reports whether this is the bare relay and no chatd.
 func (s *Server) IsFloor() bool { return s.target.Floor != nil }
 

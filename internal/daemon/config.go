@@ -79,6 +79,7 @@ func (c *Config) check() error {
 func (c *Config) combine() {
 	c.Service.Limits.Burst = c.Reactor.Burst
 	if c.NoLimits {
+		c.Store.Lift()
 		c.Reactor.LiftLimits()
 		c.Service.LiftLimits()
 	}

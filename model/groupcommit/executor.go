@@ -144,7 +144,7 @@ func (e *executor) fail(batch []*Append, err error) {
 	for _, a := range batch {
 		a.reset()
 		a.Err = err
-		a.failRun()
+		a.FailRun()
 	}
 }
 

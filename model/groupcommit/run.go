@@ -23,8 +23,9 @@ func (a *Append) failedBefore() bool {
 	return a.Run != nil && a.Run.Failed()
 }
 
-// failRun marks the message's run as failed.
-func (a *Append) failRun() {
+// FailRun marks the message's run as failed. A Step calls it for a message with an
+// Err that makes the sender resend it, once the transaction is committed.
+func (a *Append) FailRun() {
 	if a.Run != nil {
 		a.Run.Fail()
 	}

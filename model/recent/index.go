@@ -44,6 +44,7 @@ type Index struct {
 
 type entry struct {
 	id, seq int64
+	sender  int64
 	hash    uint64
 	size    int32
 }
@@ -78,7 +79,7 @@ func (x *Index) Add(rows []Row) {
 	for i := range rows {
 		r := &rows[i]
 		h := x.hashOf(r.Conv, r.Sender, r.CID)
-		x.convs[r.Conv] = append(x.convs[r.Conv], entry{r.ID, r.Seq, h, int32(r.Size)})
+		x.convs[r.Conv] = append(x.convs[r.Conv], entry{r.ID, r.Seq, r.Sender, h, int32(r.Size)})
 		if _, taken := x.ids[h]; taken {
 			x.clashes[h] = append(x.clashes[h], r.ID)
 		} else {
@@ -107,6 +108,18 @@ func (x *Index) Find(ids []int64, conv, sender int64, cid []byte) []int64 {
 		ids = append(append(ids, id), x.clashes[h]...)
 	}
 	return ids
+}
+
+// Senders reports which of two users have rows in a conversation, and the bytes of
+// all its rows.
+func (x *Index) Senders(conv, user, other int64) (byUser, byOther bool, bytes int) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	for _, e := range x.convs[conv] {
+		byUser, byOther = byUser || e.sender == user, byOther || e.sender == other
+		bytes += int(e.size)
+	}
+	return byUser, byOther, bytes
 }
 
 // Complete reports whether all messages of a conversation are in recent.

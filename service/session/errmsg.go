@@ -63,6 +63,10 @@ func alreadyText(a *proto.Response) string {
 // full returns the limit that a model.ErrFull stands for, and the errmsg.
 func full(a *proto.Response, err error) (limits.Kind, string) {
 	switch {
+	case errors.Is(err, model.ErrStranger):
+		return limits.ToStranger, fmt.Sprintf("user %d hasn't answered you yet; you can send more after an answer, or when you are friends", a.ToID)
+	case errors.Is(err, model.ErrStrangers):
+		return limits.FromStrangers, fmt.Sprintf("user %d has got too many messages from people who aren't friends; try again later", a.ToID)
 	case errors.Is(err, model.ErrGroupFull):
 		return limits.FullMembers, fmt.Sprintf("group %d is full", a.GroupID)
 	case a.Op == proto.ADD_FRIEND_ACK:

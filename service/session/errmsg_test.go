@@ -48,6 +48,8 @@ func TestErrmsgOfAFullList(t *testing.T) {
 		kind limits.Kind
 		want string
 	}{
+		{proto.Response{Op: proto.ONE_CHAT_ACK, ToID: 7}, model.ErrStranger, limits.ToStranger, "user 7 hasn't answered you yet; you can send more after an answer, or when you are friends"},
+		{proto.Response{Op: proto.ONE_CHAT_ACK, ToID: 7}, model.ErrStrangers, limits.FromStrangers, "user 7 has got too many messages from people who aren't friends; try again later"},
 		{proto.Response{Op: proto.ADD_GROUP_ACK, GroupID: 3}, fmt.Errorf("join: %w", model.ErrGroupFull), limits.FullMembers, "group 3 is full"},
 		{proto.Response{Op: proto.ADD_GROUP_ACK, GroupID: 3}, model.ErrFull, limits.FullGroups, "you are in as many groups as a user can be; leave one first"},
 		{proto.Response{Op: proto.CREATE_GROUP_ACK}, model.ErrFull, limits.FullGroups, "you are in as many groups as a user can be; leave one first"},

@@ -8,6 +8,7 @@ import (
 	"chatd/model"
 	"chatd/proto"
 	"chatd/reactor"
+	"chatd/service/limits"
 )
 
 // RetryAfter is the retry_after of a refusal because a queue is full. It is long
@@ -21,6 +22,7 @@ const RetryAfter = 200 * time.Millisecond
 func (s *Sessions) Errno(a *proto.Response, err error) *proto.Error {
 	var e *proto.Error
 	var busy *reactor.BusyError
+	var quota *model.QuotaError
 	switch {
 	case errors.As(err, &e):
 		return e
@@ -36,6 +38,9 @@ func (s *Sessions) Errno(a *proto.Response, err error) *proto.Error {
 		return proto.Errorf(proto.LimitFull, "%s", text)
 	case errors.Is(err, model.ErrTaken):
 		return proto.Errorf(proto.Refused, "the name is taken; choose another one")
+	case errors.As(err, &quota):
+		s.Limited.Reached(limits.UserDay, 1)
+		return &proto.Error{Errno: proto.TooFast, Message: "you have sent as much as you may in a day; try again later", RetryAfter: max(quota.Wait, limits.LeastWait)}
 	case errors.As(err, &busy):
 		return &proto.Error{Errno: proto.TooFast, Message: "too many passwords are being checked; try again later", RetryAfter: busy.Wait}
 	case errors.Is(err, model.ErrBusy), errors.Is(err, reactor.ErrBusy):

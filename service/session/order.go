@@ -22,7 +22,9 @@ import (
 // Errno 9 (too fast, or the server is busy) concerns the whole connection. Once
 // the refusal is sent, the reactor refuses all frames until retry_after has
 // passed. While the refusal waits to be sent, Send refuses all later messages:
-// they would otherwise overtake the refused one, which the client resends.
+// they would otherwise overtake the refused one, which the client resends. If the log
+// itself refuses a message with errno 9, because of its sender's quota, it also fails
+// the later messages of its run; see throttleOverQuota.
 //
 // Errno 10 (couldn't be stored) concerns one conversation of the connection:
 //
@@ -325,11 +327,30 @@ func (m *Message) answer(t Turn) {
 	if m.Err == nil {
 		c.s.m.acks.Inc()
 		c.Reply(t, &a)
-	} else if errno := c.Refuse(t, a, m.Err); errno == proto.Unavailable && c.on.order.failed(t, m) {
-		c.s.Kick(m.Session, proto.Slow, "messages could not be stored in too many conversations; reconnect")
+	} else {
+		m.throttleOverQuota(t)
+		if errno := c.Refuse(t, a, m.Err); errno == proto.Unavailable && c.on.order.failed(t, m) {
+			c.s.Kick(m.Session, proto.Slow, "messages could not be stored in too many conversations; reconnect")
+		}
 	}
 	if m.conv != nil {
 		c.on.order.forget(t, m.conv)
+	}
+}
+
+// throttleOverQuota throttles the connection if the message exceeds its sender's quota
+// of a day. The log has failed the message's run: the messages of the run that follow it
+// there get errno 10. Frames that arrive from now on are refused until retry_after has
+// passed. So whatever the client sends to the conversation after that, it sends after it
+// got the refusal, and that needs a new run.
+func (m *Message) throttleOverQuota(t Turn) {
+	var over *model.QuotaError
+	if !errors.As(m.Err, &over) {
+		return
+	}
+	m.Err = m.Conn.throttle(t, m.Err)
+	if m.conv.run == m.Run {
+		m.conv.run = new(model.Run)
 	}
 }
 

@@ -177,7 +177,7 @@ export const text = {
   deleteGroupAsk: (name) => `确定解散“${name}”？`,
   deleteGroupHint: '解散后，所有人都不能再查看群消息，此操作无法撤销。',
 
-  // 请求出错时的提示，键为 ChatError.name。errors 之后的各表用于特定的请求，其余情况用 errors。
+  // 请求出错时的提示，键为 ChatError.name。各表没有的用 errors。
   errors: {
     notFound: noUser,
     tooFast: '操作过于频繁或服务器繁忙，请过一分钟再试',
@@ -187,7 +187,7 @@ export const text = {
     timeout: '服务器没有响应，请重试',
     other: '出错了，请重试',
   },
-  messageErrors: { badRequest: tooLong, notFound: noUser, notAllowed: blocksYou },
+  messageErrors: { badRequest: tooLong, notFound: noUser, notAllowed: blocksYou, limit: '对方回复后才能继续发送' },
   friendErrors: { notAllowed: blocksYou, already: '你们已经是好友了', limit: '你或对方的好友数量已达上限' },
   createErrors: { badRequest: badName, limit: '你加入的群聊过多，请先退出一个' },
   joinErrors: { badRequest: noGroup, notFound: noGroup, limit: '该群人数已满，或你加入的群聊过多' },

@@ -180,8 +180,8 @@ export const text = {
   deleteGroupAsk: (name) => `Delete ${name}?`,
   deleteGroupHint: 'Nobody will be able to read the group’s messages anymore. This can’t be undone.',
 
-  // Texts for failed requests, by ChatError.name. A table such as messageErrors has
-  // those for one kind of request. `errors` is used for names that such a table lacks.
+  // Texts for failed requests, by ChatError.name. `errors` has those that a table
+  // such as messageErrors lacks.
   errors: {
     notFound: noUser,
     tooFast: 'Too many requests, or the server is busy. Try again in a minute.',
@@ -191,7 +191,7 @@ export const text = {
     timeout: 'The server isn’t responding. Try again.',
     other: 'Something went wrong. Try again.',
   },
-  messageErrors: { badRequest: tooLong, notFound: noUser, notAllowed: blocksYou },
+  messageErrors: { badRequest: tooLong, notFound: noUser, notAllowed: blocksYou, limit: 'You can send more after a reply.' },
   friendErrors: { notAllowed: blocksYou, already: 'You’re already friends.', limit: 'Your friend list or theirs is full.' },
   createErrors: { badRequest: badName, limit: 'You’re in too many groups. Leave one first.' },
   joinErrors: { badRequest: noGroup, notFound: noGroup, limit: 'This group is full, or you’re in too many groups.' },

@@ -55,7 +55,7 @@ export type ErrorName =
   | "unavailable" // 10: the server couldn't do it now. The SDK resends messages
   | "unknownOp" // 11
   | "loggedIn" // 12: login() on a client that is logged in
-  | "limit" // 13: the group or friend list is full, or the user is in too many groups
+  | "limit" // 13: the group or friend list is full, the user is in too many groups, or has sent too much to a stranger
   | "notConnected" // no connection, or it was lost before the answer: the server may have done what was asked
   | "kicked" // the server closed the connection; text says why
   | "loggedOut" // logout() was called, or another user logged in on this client

@@ -55,6 +55,9 @@ func (c *Client) applyLogin(s *session, fx *effects, r *proto.Response) {
 			}
 		}
 	}
+	for _, t := range c.conversations { // receipts that were lost with the last connection, or waited for its missed messages
+		c.queueReceipt(t)
+	}
 	for t := range c.gaps {
 		c.scheduleSync(t, gapDelay)
 	}

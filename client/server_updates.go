@@ -22,6 +22,7 @@ func (c *Client) applyLogin(s *session, fx *effects, r *proto.Response) {
 		c.forgetConversations()
 	}
 	c.userID, c.name, c.device, c.token, c.epoch = r.ID, r.Name, r.Device, r.Token, r.Epoch
+	c.features = slices.Clone(r.Features)
 	c.stayLoggedIn, c.unsaved = true, true
 	s.loggedIn = true
 	if r.Window > 0 {

@@ -931,3 +931,16 @@ test("parse accepts only valid conversations", () => {
   assert.deepEqual(parse("g9007199254740991"), { peer: 0, group: 9007199254740991 });
   for (const bad of ["", "u", "7", "u07", "u-1", "u1.5", "x1", "u1 ", "g9007199254740992", null, {}, ["u1"]]) assert.throws(() => parse(bad), { name: "badRequest" });
 });
+
+test("features are those of the last login", async () => {
+  const w = new World();
+  assert.deepEqual(w.client.features, []);
+  const s = await w.login({ features: ["register", "new"] });
+  assert.deepEqual(w.client.features, ["register", "new"]);
+  w.client.features.push("x");
+  assert.deepEqual(w.client.features, ["register", "new"], "the caller has changed only its copy");
+  s.drop();
+  await w.clock.pass(100);
+  await w.accept();
+  assert.deepEqual(w.client.features, []);
+});

@@ -136,3 +136,38 @@ func TestWrongAssumption(t *testing.T) {
 		t.Errorf("delivered %v, want 7 to 10", queued)
 	}
 }
+
+// A read mark that waits for the missed messages of a login is sent after the next
+// login, even if nothing is missing then.
+func TestReadMarkAfterReconnect(t *testing.T) {
+	f := newFake(t)
+	c, p := f.loggedIn(nil, proto.Response{More: true}, nil)
+	c.mu.Lock()
+	c.historyEnd[User(2)] = 40
+	c.mu.Unlock()
+	c.MarkRead(User(2), 40)
+	p.conn.Close()
+	p = f.login(proto.Response{})
+	if q := take(t, p.receipts, "a receipt"); q.Seq != 40 || !q.Read || q.Peer != 2 {
+		t.Errorf("receipt %+v, want that seq 40 of peer 2 was read", q)
+	}
+}
+
+// Read receipts have no answer. One that was sent shortly before the connection was
+// lost is sent again.
+func TestReadReceiptSentAgain(t *testing.T) {
+	f, rec := newFake(t), newRecord(t)
+	c, p := f.loggedIn(rec, proto.Response{}, nil)
+	p.send(push(chat(1)), push(chat(2)))
+	rec.wantSeqs(1, 2)
+	c.MarkRead(User(2), 2)
+	for q := take(t, p.receipts, "a receipt"); !q.Read; q = take(t, p.receipts, "the read receipt") {
+	}
+	p.conn.Close()
+	p = f.login(proto.Response{})
+	for q := take(t, p.receipts, "a receipt"); ; q = take(t, p.receipts, "the read receipt") {
+		if q.Read && q.Seq == 2 && q.Peer == 2 {
+			return
+		}
+	}
+}

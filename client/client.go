@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,7 +41,8 @@ type Client struct {
 	device       string
 	token        string
 	epoch        int64
-	stayLoggedIn bool // reconnect if needed, and accept messages
+	features     []string // of the last LOGIN_ACK
+	stayLoggedIn bool     // reconnect if needed, and accept messages
 
 	lists               lists
 	outbox              outbox
@@ -137,6 +139,15 @@ func (c *Client) Token() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.token
+}
+
+// Features returns the names of what the server had enabled at the last login, such as
+// proto.FeatureRegister. Ignore names that you don't know. It is empty before the first
+// login. The caller may modify the result.
+func (c *Client) Features() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.features)
 }
 
 // State returns the current state of the connection.

@@ -625,3 +625,28 @@ func TestGroupUsers(t *testing.T) {
 		t.Errorf("GroupUsers returned %v, want [1 4 6]", ids)
 	}
 }
+
+// The features are those of the last LOGIN_ACK, and callers can't change them.
+func TestFeatures(t *testing.T) {
+	f, rec := newFake(t), newRecord(t)
+	c := f.newClient(nil, nil)
+	if got := c.Features(); len(got) != 0 {
+		t.Errorf("before the login: features %q, want none", got)
+	}
+	c, p := f.loggedIn(rec, proto.Response{Features: []string{"register", "new"}}, nil)
+	got := c.Features()
+	if !slices.Equal(got, []string{"register", "new"}) {
+		t.Errorf("features %q, want register and new", got)
+	}
+	got[0] = "x"
+	if got := c.Features(); got[0] != "register" {
+		t.Errorf("after the caller has changed its copy: features %q, want register and new", got)
+	}
+	rec.state(LoggedIn)
+	p.conn.Close()
+	f.login(proto.Response{})
+	rec.state(LoggedIn)
+	if got := c.Features(); len(got) != 0 {
+		t.Errorf("after a login without features: %q, want none", got)
+	}
+}

@@ -60,6 +60,7 @@ const (
 	receiptDelay     = 100 * time.Millisecond // receipts are collected for this long
 	receiptBatch     = 64                     // number of messages after which receipts are sent without delay
 	receiptsPerWrite = 16                     // receipts written at once: servers limit frames per second
+	readSure         = time.Minute            // a read receipt this old has surely arrived, even if the connection is lost now
 
 	saveEvery     = 2 * time.Second  // minimum interval between saves
 	writeTimeout  = 30 * time.Second // of one write

@@ -17,21 +17,24 @@ type conversation struct {
 	buffered map[int64]Message  // messages after a gap, at most maxBuffered
 	ownSeqs  map[int64]struct{} // seqs of own acknowledged messages after a gap, at most maxOwnSeqs
 
-	// assumedStart is the first seq of a start that is only assumed, 0 if the start
-	// is certain. A push with a lower seq is new after all; lateSeq is the last such
-	// push. A push after last makes the start certain.
-	assumedStart, lateSeq int64
+	// assumedStart is the first seq of a start that is only assumed, 0 if the start is
+	// certain. The first push makes it certain, or shows that it is too late. In that
+	// case last goes back to the seq before the push. What came earlier is after a gap
+	// then: aheadFrom to aheadTo are in the set, 0 if there are none.
+	assumedStart, aheadFrom, aheadTo int64
 
 	syncAt      time.Time     // when to send a SYNC for the gap; zero if there is no gap
 	syncing     bool          // a SYNC is in flight
 	syncBackoff time.Duration // delay after the last SYNC without progress
 
 	queued      int   // messages queued for the handler, or about to be
+	unordered   int   // the first ones of these came before messages with lower seqs
 	handled     int64 // receipts may report up to here
 	receiptSent int64 // receipts have reported up to here
 	receiptDue  bool  // it is in Client.receiptsDue
 
-	read, readSent int64 // highest seq passed to MarkRead, and highest one reported as read
+	read, readSent int64     // highest seq passed to MarkRead, and highest one reported as read
+	readSentAt     time.Time // when that was reported
 
 	receiptRID, readRID int64 // rids of the last receipts
 }
@@ -46,13 +49,16 @@ func (t *conversation) startAt(seq int64, out []Message) []Message {
 		return out
 	}
 	t.started, t.last, t.assumedStart = true, seq, 0
+	if t.aheadFrom > 0 && seq >= t.aheadFrom {
+		t.last, t.aheadFrom, t.aheadTo = max(seq, t.aheadTo), 0, 0
+	}
 	for s := range t.buffered {
-		if s <= seq {
+		if s <= t.last {
 			delete(t.buffered, s)
 		}
 	}
 	for s := range t.ownSeqs {
-		if s <= seq {
+		if s <= t.last {
 			delete(t.ownSeqs, s)
 		}
 	}
@@ -69,22 +75,22 @@ func (t *conversation) startAssumed(seq int64, out []Message) []Message {
 	return out
 }
 
-// pushed records that the server has pushed seq. It pushes in order, so it has pushed
-// everything before.
+// pushed records that the server has pushed seq; call it before add. The server pushes
+// in order, so it has pushed everything that it is going to push before seq. If seq is
+// before an assumed start, all messages from there on are missing until they come.
 func (t *conversation) pushed(seq int64) {
-	if seq > t.last {
-		t.assumedStart = 0
+	if seq < t.assumedStart {
+		t.aheadFrom, t.aheadTo, t.last = t.assumedStart, t.last, seq-1
+		t.unordered = t.queued
+		t.handled, t.receiptSent = min(t.handled, seq-1), min(t.receiptSent, seq-1)
 	}
+	t.assumedStart = 0
 }
-
-// wrong reports whether a push has shown that the assumed start is too late.
-// Further such pushes may come.
-func (t *conversation) wrong() bool { return t.assumedStart > 0 && t.lateSeq > 0 }
 
 // toSave returns the seq up to which this device has handled all messages, 0 if that is
 // only assumed.
 func (t *conversation) toSave() int64 {
-	if t.assumedStart > 0 && !t.wrong() {
+	if t.assumedStart > 0 {
 		return 0
 	}
 	return t.handled
@@ -101,12 +107,6 @@ func (t *conversation) add(seq int64, m *Message, out []Message) ([]Message, boo
 	}
 	switch {
 	case t.started && seq <= t.last:
-		if m != nil && seq < t.assumedStart && seq > t.lateSeq {
-			t.lateSeq = seq
-			t.queued++
-			t.handled, t.receiptSent = min(t.handled, seq-1), min(t.receiptSent, seq-1)
-			return append(out, *m), true
-		}
 		return out, false
 	case t.started && seq == t.last+1:
 		t.last = seq
@@ -142,13 +142,17 @@ func (t *conversation) add(seq int64, m *Message, out []Message) ([]Message, boo
 func (t *conversation) isBuffered(seq int64) bool {
 	_, held := t.buffered[seq]
 	_, own := t.ownSeqs[seq]
-	return held || own
+	return held || own || t.aheadFrom <= seq && seq <= t.aheadTo
 }
 
 // releaseBuffered appends the buffered messages that directly follow last to
 // out.
 func (t *conversation) releaseBuffered(out []Message) []Message {
-	for len(t.buffered)+len(t.ownSeqs) > 0 {
+	for len(t.buffered)+len(t.ownSeqs) > 0 || t.aheadFrom > 0 {
+		if t.last+1 == t.aheadFrom {
+			t.last, t.aheadFrom, t.aheadTo = t.aheadTo, 0, 0
+			continue
+		}
 		if m, ok := t.buffered[t.last+1]; ok {
 			t.queued++
 			out = append(out, m)
@@ -165,7 +169,7 @@ func (t *conversation) releaseBuffered(out []Message) []Message {
 
 // advanceHandled moves handled past own messages, which no handler gets.
 func (t *conversation) advanceHandled() {
-	if t.started && t.queued == 0 && !t.wrong() {
+	if t.started && t.queued == 0 {
 		t.handled = max(t.handled, t.last)
 	}
 }
@@ -203,6 +207,10 @@ func (t *conversation) lowestBuffered() (low int64) {
 // messageHandled records that the handler has returned from message seq.
 func (t *conversation) messageHandled(seq int64) {
 	t.queued--
-	t.handled = max(t.handled, seq)
+	if t.unordered > 0 {
+		t.unordered-- // messages before it may be missing
+	} else {
+		t.handled = max(t.handled, seq)
+	}
 	t.advanceHandled()
 }

@@ -112,6 +112,7 @@ func TestConversationAssumedStart(t *testing.T) {
 	}
 	var got []int64
 	for _, seq := range []int64{3, 4, 4, 3, 5, 6} {
+		tr.pushed(seq)
 		out, _ := tr.add(seq, &Message{Seq: seq}, nil)
 		for _, m := range out {
 			got = append(got, m.Seq)

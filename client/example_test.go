@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"chatd/client"
@@ -136,6 +137,7 @@ func ExampleClient_Register() {
 	}
 	id, name := c.Me()
 	fmt.Printf("logged in as %s, user %d: %t\n", name, id, c.State() == client.LoggedIn)
+	fmt.Println("anyone may register:", slices.Contains(c.Features(), proto.FeatureRegister))
 	if err := c.Logout(ctx); err != nil { // revokes the token as well
 		log.Fatal(err)
 	}
@@ -145,6 +147,7 @@ func ExampleClient_Register() {
 	// registered as user 4, now connected
 	// the name is taken; choose another one (errno 1)
 	// logged in as zoe, user 4: true
+	// anyone may register: true
 	// client: not logged in true
 }
 

@@ -48,6 +48,17 @@ func (c *Client) settle() {
 	}
 }
 
+// readReceiptsLost makes the client report again what was read shortly before the
+// connection was lost: a read receipt has no answer, and may not have arrived. The
+// caller holds Client.mu.
+func (c *Client) readReceiptsLost() {
+	for _, t := range c.conversations {
+		if t.readSent > 0 && time.Since(t.readSentAt) < readSure {
+			t.readSent = 0
+		}
+	}
+}
+
 // queueReceipt schedules a receipt for t if there is something to report. The
 // caller holds Client.mu.
 func (c *Client) queueReceipt(t *conversation) {
@@ -83,7 +94,7 @@ func (c *Client) appendReceipts(s *session) {
 		}
 		if read := c.readTo(t); read > t.readSent {
 			c.sendReceipt(s, t, read, true)
-			t.readSent = read
+			t.readSent, t.readSentAt = read, time.Now()
 		}
 	}
 	c.receiptsDue = slices.Delete(c.receiptsDue, 0, n)

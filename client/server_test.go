@@ -305,7 +305,8 @@ func (s *server) enter(c *conn, q *proto.Request) *proto.Response {
 	u.token = cmp.Or(u.token, "token of "+u.name)
 	c.user = u
 	s.went(u, c)
-	a := &proto.Response{ID: u.id, Name: u.name, Device: proto.DefaultDevice, Token: u.token, Node: "node", Window: proto.DefaultWindow, Epoch: 1}
+	a := &proto.Response{ID: u.id, Name: u.name, Device: proto.DefaultDevice, Token: u.token, Node: "node", Window: proto.DefaultWindow, Epoch: 1,
+		Features: []string{proto.FeatureRegister}}
 	for _, id := range slices.Sorted(maps.Keys(u.friends)) {
 		a.Friends = append(a.Friends, proto.Friend{ID: id, Name: s.users[id-1].name, State: s.users[id-1].state()})
 	}

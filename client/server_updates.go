@@ -22,6 +22,7 @@ func (c *Client) applyLogin(s *session, fx *effects, r *proto.Response) {
 		c.forgetConversations()
 	}
 	c.userID, c.name, c.device, c.token, c.epoch = r.ID, r.Name, r.Device, r.Token, r.Epoch
+	c.features = slices.Clone(r.Features)
 	c.stayLoggedIn, c.unsaved = true, true
 	s.loggedIn = true
 	if r.Window > 0 {
@@ -54,6 +55,9 @@ func (c *Client) applyLogin(s *session, fx *effects, r *proto.Response) {
 				t.receiptSent = t.handled
 			}
 		}
+	}
+	for _, t := range c.conversations { // receipts that were lost with the last connection, or waited for its missed messages
+		c.queueReceipt(t)
 	}
 	for t := range c.gaps {
 		c.scheduleSync(t, gapDelay)

@@ -261,6 +261,7 @@ func (c *Client) sessionEnded(s *session, err error) {
 		c.session = nil
 	}
 	c.outbox.requeueInFlight()
+	c.readReceiptsLost()
 	c.throttledUntil = time.Time{}
 	for _, cl := range calls { // conversations whose gap was filled in the meantime aren't in c.gaps
 		if cl.conversation != nil {

@@ -5,6 +5,7 @@ package proto
 const (
 	HeaderSize  = 4         // of a TCP frame: length, unsigned, big-endian
 	MaxRequest  = 64 << 10  // a client's frame body
+	MaxUnauth   = 8 << 10   // the same before LOGIN_ACK
 	MaxResponse = 512 << 10 // a server's frame body
 	MinRequest  = 2         // "{}"
 	MaxDepth    = 16        // nesting of objects and arrays, counting the frame's own object

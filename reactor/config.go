@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"chatd/internal/setting"
+	"chatd/proto"
 
 	"github.com/VictoriaMetrics/metrics"
 )
@@ -74,7 +75,7 @@ type Config struct {
 func DefaultConfig() Config {
 	c := Config{
 		Addr:           "127.0.0.1:6000",
-		MaxBeforeLogin: 8 << 10,
+		MaxBeforeLogin: proto.MaxUnauth,
 		Linger:         time.Second,
 		MaxMailbox:     256 << 20,
 		MaxBadFrames:   10,

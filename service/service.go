@@ -110,7 +110,7 @@ func (s *Service) Start(r *reactor.Reactor, store Store, b bus.Bus, node string,
 	if err != nil {
 		return err
 	}
-	s.messages = messages.New(store, s.courier, s.sessions, s.delivery, r.Loops(), s.events)
+	s.messages = messages.New(s.log, store, s.courier, s.sessions, s.delivery, r.Loops(), s.events)
 	s.people = people.New(&s.cfg.People, store, s.courier, s.sessions, s.presence, s.delivery)
 	s.groups = groups.New(&s.cfg.Groups, s.log, s.cfg.Audit, store, s.presence, s.delivery)
 	s.logins = login.New(&s.cfg.Login, login.Deps{Reactor: r, Store: store, Courier: s.courier, Sessions: s.sessions,

@@ -18,7 +18,8 @@ import (
 
 // TestNginxLimits checks the limits per address of deploy/nginx.conf: they refuse
 // one client's excess and serve others, and an IPv6 address counts as its /64.
-// The test lowers the numbers.
+// Connections that send nothing count on the chat ports, and not on the web port. The
+// test lowers the numbers.
 func TestNginxLimits(t *testing.T) {
 	node, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -45,6 +46,9 @@ func TestNginxLimits(t *testing.T) {
 	conf := c.nginxConf(t)
 	for _, edit := range [][2]string{
 		{"limit_conn chat_clients 1000;", "limit_conn chat_clients 3;"},
+		{"limit_conn web_clients 1000;", "limit_conn web_clients 3;"},
+		{"ssl_handshake_timeout 10s;", "ssl_handshake_timeout 10m;"},
+		{"client_header_timeout 15s;", "client_header_timeout 10m;"},
 		{"burst=5000 nodelay;", "burst=2 nodelay;"},
 		{"rate=500r/s;", "rate=1r/m;"},
 		{"server_tokens off;", "server_tokens off; set_real_ip_from 127.0.0.0/8; real_ip_header X-Test-Client;"},
@@ -57,16 +61,17 @@ func TestNginxLimits(t *testing.T) {
 	realservice.Nginx(t, conf)
 
 	// The chat port: the fourth connection of an address is closed.
-	dial := func(from byte) net.Conn {
+	dialAt := func(from byte, addr string) net.Conn {
 		t.Helper()
 		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, from)}}
-		conn, err := d.Dial("tcp", c.chat)
+		conn, err := d.Dial("tcp", addr)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { conn.Close() })
 		return conn
 	}
+	dial := func(from byte) net.Conn { t.Helper(); return dialAt(from, c.chat) }
 	for i, from := range []byte{2, 2, 2, 3} {
 		dial(from)
 		select {
@@ -113,5 +118,33 @@ func TestNginxLimits(t *testing.T) {
 		if got := get(r.client); got != r.want {
 			t.Errorf("request of %s: status %d, want %d", r.client, got, r.want)
 		}
+	}
+
+	// Connections that never send anything count on the chat ports, which share the limit.
+	dial(4)
+	<-reached
+	ended := make(chan struct{}, 3)
+	for range 3 {
+		conn := dialAt(4, c.chatTLS)
+		go func() {
+			_, _ = conn.Read(make([]byte, 1)) // ends when nginx or the test closes the connection
+			ended <- struct{}{}
+		}()
+	}
+	select {
+	case <-ended:
+	case <-time.After(clusterTimeout):
+		t.Error("the fourth silent connection of an address to the chat ports is open, want it closed")
+	}
+	if len(ended) > 0 {
+		t.Error("more than one of four silent connections of an address to the chat ports was closed, want three open")
+	}
+
+	// They don't count on the web port, where only requests do.
+	for range 5 {
+		dialAt(5, c.web)
+	}
+	if got := get("127.0.0.5"); got != 502 {
+		t.Errorf("request of an address with five silent connections to the web port: status %d, want 502", got)
 	}
 }

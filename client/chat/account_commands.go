@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"chatd/client"
@@ -56,6 +57,9 @@ func (a *app) registerAs(ctx context.Context, name, password, code string) error
 			return a.registerAs(ctx, name, password, code)
 		}
 		err = refused
+	}
+	if refused := new(proto.Error); errors.As(err, &refused) && refused.Errno == proto.NotFound {
+		return fmt.Errorf("%s; use --code with a valid invitation code", strings.TrimRight(refused.Message, "."))
 	}
 	if err != nil {
 		return err

@@ -154,7 +154,7 @@ func (a *app) prompt() string {
 		return "choice: "
 	}
 	_, name := a.c.Me()
-	return text.Clean(name) + "> "
+	return string(text.Sprintf("%s> ", name))
 }
 
 // errorText returns an error's text for the user.

@@ -230,9 +230,9 @@ func (a *app) conversations(ctx context.Context, _ []string) error {
 		if v.GroupID != 0 {
 			kind, id = "group", v.GroupID
 		}
-		last := ""
+		last := text.Safe("")
 		if v.Message != nil {
-			last = fmt.Sprintf("; %s: %s", text.Account(v.Message.Name, v.Message.Gone), v.Message.Msg)
+			last = text.Sprintf("; %s: %s", text.Account(v.Message.Name, v.Message.Gone), v.Message.Msg)
 		}
 		a.con.print("%s %s %d %s: %d messages, %d unread%s", stamp(time.UnixMilli(v.Time)), kind, id, text.Account(v.Name, v.Gone),
 			v.Last, max(0, v.Last-max(v.Read, v.First-1)), last)

@@ -26,8 +26,8 @@ const (
 // errInterrupt means that the user pressed Ctrl-C on an empty line.
 var errInterrupt = errors.New("interrupted")
 
-// console reads and prints lines, on a terminal or on pipes. It passes all
-// output through text.Clean. Any goroutine may print; only one may read.
+// console reads and prints lines, on a terminal or on pipes. What it prints goes
+// through text.Sprintf. Any goroutine may print; only one may read.
 type console struct {
 	terminal bool
 	mu       sync.Mutex // guards the writers
@@ -205,7 +205,7 @@ func (s *console) print(format string, args ...any) { s.write(&s.out, format, ar
 func (s *console) fail(format string, args ...any) { s.write(&s.err, "error: "+format, args) }
 
 func (s *console) write(w *io.Writer, format string, args []any) {
-	line := text.Clean(fmt.Sprintf(format, args...)) + "\n"
+	line := string(text.Sprintf(format, args...)) + "\n"
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	io.WriteString(*w, line) // if this fails, there is nowhere to report it

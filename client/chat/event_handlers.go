@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"time"
 
 	"chatd/client"
@@ -50,7 +49,7 @@ func (a *app) onState(s client.StateChange) {
 
 func (a *app) onMessage(m client.Message) {
 	a.names.Store(m.From, m.Name)
-	prefix := ""
+	prefix := text.Safe("")
 	if m.Backlog {
 		prefix = "unread: "
 	}
@@ -65,14 +64,14 @@ func (a *app) onMessage(m client.Message) {
 //	2026-03-04 12:00:00 [2]bob said: hello
 //
 // with a group or the recipient in front if the message isn't from the peer.
-func (a *app) format(m client.Message) string {
-	line := fmt.Sprintf("%s [%d]%s said: %s", stamp(m.Time), m.From, text.Account(m.Name, m.Gone), m.Text)
+func (a *app) format(m client.Message) text.Safe {
+	line := text.Sprintf("%s [%d]%s said: %s", stamp(m.Time), m.From, text.Account(m.Name, m.Gone), m.Text)
 	me, _ := a.c.Me()
 	switch {
 	case m.Conv.Group != 0:
-		return fmt.Sprintf("group [%d]%s: %s", m.Conv.Group, a.convName(m.Conv), line)
+		return text.Sprintf("group [%d]%s: %s", m.Conv.Group, a.convName(m.Conv), line)
 	case m.From == me: // sent from another device of this user
-		return fmt.Sprintf("to [%d]%s: %s", m.Conv.Peer, a.convName(m.Conv), line)
+		return text.Sprintf("to [%d]%s: %s", m.Conv.Peer, a.convName(m.Conv), line)
 	}
 	return line
 }
@@ -80,9 +79,9 @@ func (a *app) format(m client.Message) string {
 func stamp(t time.Time) string { return t.Local().Format(time.DateTime) }
 
 func (a *app) onEvent(e client.Event) {
-	where := ""
+	where := text.Safe("")
 	if e.Conv.Group != 0 {
-		where = " in " + a.convName(e.Conv)
+		where = text.Sprintf(" in %s", a.convName(e.Conv))
 	}
 	if e.Kind == "typing" {
 		a.con.print("[%d]%s is typing%s", e.From, e.Name, where)
@@ -107,7 +106,7 @@ func (a *app) onPresence(p client.Presence) {
 
 func (a *app) onChange(ch client.Change) {
 	me, _ := a.c.Me()
-	group := fmt.Sprintf("[%d]%s", ch.Group, a.convName(client.Group(ch.Group)))
+	group := text.Sprintf("[%d]%s", ch.Group, a.convName(client.Group(ch.Group)))
 	switch ch.Kind {
 	case client.FriendAdded:
 		a.names.Store(ch.User, ch.Name)
@@ -133,12 +132,12 @@ func (a *app) onChange(ch client.Change) {
 }
 
 // user returns a user as "[ID]NAME", or "[ID]" if the name isn't known.
-func (a *app) user(id int64) string {
+func (a *app) user(id int64) text.Safe {
 	name := ""
 	if v, ok := a.names.Load(id); ok {
 		name = v.(string)
 	}
-	return fmt.Sprintf("[%d]%s", id, name)
+	return text.Sprintf("[%d]%s", id, name)
 }
 
 // showWelcome prints the user, friends and groups after a login.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/charmbracelet/x/ansi"
 	"github.com/charmbracelet/x/vt"
 
 	"chatd/client"
@@ -348,6 +349,26 @@ func TestHostileText(t *testing.T) {
 	defer x.mu.Unlock()
 	if !x.em.IsAltScreen() {
 		t.Error("the terminal isn't on the alternate screen; want the escape sequence in the message shown, not obeyed")
+	}
+}
+
+// TestIsolatesReachTerminal checks that the isolates around names from right to left are
+// written to the terminal, which does the reordering.
+func TestIsolatesReachTerminal(t *testing.T) {
+	n := newNode(t)
+	alice, david := n.user("alice"), n.user("דוד")
+	n.befriend(alice, david)
+	n.say(david, me(alice), "שלום 5")
+	x := n.as("alice", 80, 24)
+	x.keys(down, enter)
+	x.see("שלום 5")
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	written := ansi.Strip(x.raw.String()) // the emulator drops what has no width
+	for _, isolated := range []string{"\u2068דוד\u2069", "\u2068שלום 5\u2069"} {
+		if !strings.Contains(written, isolated) {
+			t.Errorf("chat has written %q, want %q in it", written, isolated)
+		}
 	}
 }
 

@@ -126,14 +126,14 @@ func TestPipedLogin(t *testing.T) {
 }
 
 // TestInvitation checks that --code is sent with --register, and that a server's demand
-// for a code is an error in line mode without a terminal.
+// for a code is an error in line mode without a terminal, which says how to give one.
 func TestInvitation(t *testing.T) {
 	invited := []string{"--name", "invited", "--password", "secret:1", "--register"}
 	if code, out, errs := session(t, newFakeServer(t), "quit\n", append(invited, "--code", "C0DE")...); code != exitOK {
 		t.Errorf("with --code: exit code %d, want %d\nstdout:\n%s\nstderr:\n%s", code, exitOK, out, errs)
 	}
-	if code, _, errs := session(t, newFakeServer(t), "quit\n", invited...); code != exitFailed || !strings.Contains(errs, "invitation code") {
-		t.Errorf("without --code: exit code %d, stderr %q; want %d and a mention of the invitation code", code, errs, exitFailed)
+	if code, _, errs := session(t, newFakeServer(t), "quit\n", invited...); code != exitFailed || !strings.Contains(errs, "--code") {
+		t.Errorf("without --code: exit code %d, stderr %q; want %d and a hint at --code", code, errs, exitFailed)
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"io"
@@ -37,6 +38,7 @@ type terminal struct {
 
 	mu      sync.Mutex
 	em      *vt.Emulator
+	raw     bytes.Buffer       // everything that chat has written
 	modes   map[ansi.Mode]bool // modes that chat turned on or off
 	changed chan struct{}      // buffer of 1
 }
@@ -89,6 +91,7 @@ func newTerminal(t *testing.T, em *vt.Emulator, env []string, args ...string) *t
 			n, err := x.pty.Read(buf)
 			x.mu.Lock()
 			_, _ = x.em.Write(buf[:n])
+			x.raw.Write(buf[:n])
 			x.mu.Unlock()
 			select {
 			case x.changed <- struct{}{}:

@@ -5,10 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"chatd/service/audit"
 )
 
 // nasty has texts that a client could send to forge a log line or to send
@@ -45,6 +50,47 @@ func TestLogsAreEscaped(t *testing.T) {
 			}
 			if want := strings.ToValidUTF8(text, "\ufffd"); strings.Count(text, "\xff") == 0 && (got["name"] != want || got["msg"] != "who: "+want) || len(got) != 7 {
 				t.Errorf("JSON log of %q: name = %q, msg = %q, %d keys; want the text itself and 7 keys", text, got["name"], got["msg"], len(got))
+			}
+		}
+	}
+}
+
+// What clients choose can't break or forge a line of the audit log, or send control
+// sequences to a terminal. A JSON parser reads the original text.
+func TestAuditLogIsEscaped(t *testing.T) {
+	for _, format := range []string{"text", "json"} {
+		for _, text := range nasty {
+			var out bytes.Buffer
+			l, err := audit.Open(audit.Options{Out: &out, Handler: auditHandler(format), Set: metrics.NewSet(), Logger: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.Add(audit.Event{Action: audit.Login, Outcome: audit.Refused, Reason: "wrong_password", Name: text, Device: text, Detail: text})
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			line, more, ended := strings.Cut(out.String(), "\n")
+			if !ended || more != "" {
+				t.Errorf("%s audit log of %q: got %q, want one line", format, text, &out)
+			}
+			for _, r := range line {
+				if !strconv.IsPrint(r) {
+					t.Errorf("%s audit log of %q contains the unprintable %U: %s", format, text, r, line)
+				}
+			}
+			if format == "text" {
+				want := strconv.Quote(text)
+				if !strings.HasSuffix(line, " detail="+want+" name="+want+" device="+want) {
+					t.Errorf("text audit log of %q: got %s, want the quoted text as detail, name and device", text, line)
+				}
+				continue
+			}
+			var got map[string]any
+			if err := json.Unmarshal([]byte(line), &got); err != nil {
+				t.Errorf("JSON audit log of %q: %v: %s", text, err, line)
+			}
+			if want := strings.ToValidUTF8(text, "\ufffd"); strings.Count(text, "\xff") == 0 && got["name"] != want || len(got) != 7 || got["action"] != "login" {
+				t.Errorf("JSON audit log of %q: name = %q, action = %q, %d keys; want the text itself, login and 7 keys", text, got["name"], got["action"], len(got))
 			}
 		}
 	}

@@ -65,8 +65,16 @@ func (tp *topicOnLoop) nextReaders(t Turn) (first *cursorOnLoop, ask []*session.
 }
 
 // pushPage pushes the messages of a page to the sessions for which they are
-// next.
+// next. If writing to a session causes a panic, that session ends: it isn't known what
+// it was sent.
 func (l *TopicsOnLoop) pushPage(t Turn, tp *topicOnLoop, p *page) {
+	var to *session.Session // that is being written to
+	defer func() {
+		if to != nil {
+			defer to.Conn(t).Finish(t, nil)
+			l.End(t, to)
+		}
+	}()
 	for i, ss := range p.ask {
 		if cu := tp.cursor(t, ss); cu != nil && cu.sent == unknown && p.cursors[i] >= 0 { // otherwise not a member
 			cu.sent = max(p.cursors[i], cu.joined) // the stored cursor may be from before the user left and joined again
@@ -83,6 +91,7 @@ func (l *TopicsOnLoop) pushPage(t Turn, tp *topicOnLoop, p *page) {
 			if !cu.backlog || cu.sent != m.Seq-1 || !tp.ready(t, ss) || ss.BacklogPaused(t) {
 				continue
 			}
+			to = ss
 			conn := ss.Conn(t)
 			if has := cu.takeAcked(t, m.Seq) || m.Sender == ss.User && conn.Awaits(t, tp.group, tp.pair.lo+tp.pair.hi, m); !has {
 				if len(l.buf) == 0 {
@@ -97,6 +106,7 @@ func (l *TopicsOnLoop) pushPage(t Turn, tp *topicOnLoop, p *page) {
 			if conn.BytesUnsent(t) > backlogBytes {
 				l.pauseBacklog(t, ss)
 			}
+			to = nil
 		}
 	}
 	for i := range tp.cursors {

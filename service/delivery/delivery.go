@@ -39,6 +39,7 @@ const (
 	blockCacheLen = 16384                  // most entries in blocksOnLoop.known
 	quietAfter    = 10 * time.Minute       // how long a pair's topic may be unused before it is dropped
 	retryRead     = time.Second            // delay after an error of the store
+	maxRetryRead  = 8 * time.Second        // most delay for a conversation that can't be read; doubled up to this
 	retryBusy     = 100 * time.Millisecond // delay if a worker's queue is full, or if nothing was read
 	earlyWait     = 20 * time.Millisecond  // how long a message is held back for those with lower seqs
 	maxEarly      = 256                    // most messages of one conversation that are held back

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"errors"
 	"time"
 
 	"chatd/model"
@@ -19,6 +20,8 @@ type readerOnLoop struct {
 	missed  []missedPair              // pairs with missed messages, read with the queue
 	paused  map[*topicOnLoop]struct{} // in which the session has a backlog that is paused
 	busy    bool                      // a read is running, or waits before it is tried again
+	most    int                       // most topics in one read: less than maxReads after reads that failed
+	failed  *topicOnLoop              // the last topic that was read alone and failed, if no read has succeeded since
 	due     bool                      // in TopicsOnLoop.due
 }
 
@@ -44,7 +47,7 @@ type page struct {
 func (l *TopicsOnLoop) reader(t Turn, ss *session.Session) *readerOnLoop {
 	rd := l.readers[ss]
 	if rd == nil {
-		rd = &readerOnLoop{session: ss}
+		rd = &readerOnLoop{session: ss, most: maxReads}
 		l.readers[ss] = rd
 	}
 	return rd
@@ -164,12 +167,11 @@ func (l *TopicsOnLoop) read(t Turn, rd *readerOnLoop) {
 	}, func(t Turn, _ struct{}, err error) {
 		if err != nil {
 			if d.ctx.Err() == nil {
-				d.log.Error("reading backlogs failed; retrying", "conversations", len(pages), "first", pages[0].conv, "err", err)
-				l.readAgain(t, rd, pages, retryRead)
+				l.readFailed(t, rd, pages, err)
 			}
 			return
 		}
-		rd.busy = false
+		rd.busy, rd.failed, rd.most = false, nil, min(2*rd.most, maxReads)
 		l.readSoon(t, rd)
 		for _, p := range pages {
 			p.topic.reading = false
@@ -180,6 +182,51 @@ func (l *TopicsOnLoop) read(t Turn, rd *readerOnLoop) {
 	if err != nil { // the worker's queue is full
 		l.readAgain(t, rd, pages, retryBusy)
 	}
+}
+
+// readFailed tries a read that has failed again. If it was one of several topics, one
+// of them may be unreadable. So the next reads are of half as many, down to a single
+// one. A topic that fails alone is set aside, and the others are read meanwhile.
+func (l *TopicsOnLoop) readFailed(t Turn, rd *readerOnLoop, pages []*page, err error) {
+	topics := topicsOf(pages)
+	if errors.Is(err, reactor.ErrBusy) {
+		l.readAgain(t, rd, pages, retryBusy)
+		return
+	}
+	if len(pages) > 1 {
+		l.d.log.Warn("reading backlogs failed; reading fewer at once", "conversations", len(pages), "first", pages[0].conv, "err", err)
+		rd.busy, rd.most = false, len(pages)/2
+		if l.readers[rd.session] != rd { // the session has ended
+			l.release(t, topics)
+			return
+		}
+		rd.queue = append(topics, rd.queue...)
+		l.readSoon(t, rd)
+		return
+	}
+	// If another one failed before, it is probably the database.
+	tp, all := topics[0], rd.failed != nil && rd.failed != topics[0]
+	rd.failed = tp
+	wait := l.setAside(t, tp, !all)
+	l.d.log.Error("reading the backlog of a conversation failed; retrying", "conversation", tp.conv, "in", wait, "err", err)
+	if all {
+		l.readAgain(t, rd, nil, retryRead)
+		return
+	}
+	rd.busy = false
+	l.readSoon(t, rd)
+}
+
+// setAside lets a topic wait before it is read again, alone. The wait is doubled each
+// time if longer is set.
+func (l *TopicsOnLoop) setAside(t Turn, tp *topicOnLoop, longer bool) (wait time.Duration) {
+	if longer || tp.failures == 0 {
+		tp.failures++
+	}
+	wait = min(retryRead<<min(tp.failures-1, 10), maxRetryRead)
+	tp.reading = true
+	t.After(wait, func(t Turn) { l.release(t, []*topicOnLoop{tp}) })
+	return wait
 }
 
 // readAgain waits, and then puts the topics of a read that has failed into a queue
@@ -211,17 +258,29 @@ func (l *TopicsOnLoop) pushPages(t Turn, pages []*page) {
 	for len(pages) > 0 {
 		p := pages[0]
 		pages = pages[1:]
-		tp := p.topic
-		switch {
-		case tp.dropped || tp.reloading: // after a reload, setMembers calls catchUp again
-		case p.gone || p.version > tp.version:
-			l.reload(t, tp, p.version)
-		default:
-			if l.pushPage(t, tp, p); len(p.messages) > 0 {
-				l.catchUp(t, tp)
-			}
+		l.applyPage(t, p)
+	}
+}
+
+// applyPage pushes the messages of a page. If that causes a panic, the topic is read
+// again later: otherwise its sessions would have to wait for the next message.
+func (l *TopicsOnLoop) applyPage(t Turn, p *page) {
+	tp, done := p.topic, false
+	defer func() {
+		if !done && !tp.reading {
+			l.setAside(t, tp, true)
+		}
+	}()
+	switch {
+	case tp.dropped || tp.reloading: // after a reload, setMembers calls catchUp again
+	case p.gone || p.version > tp.version:
+		l.reload(t, tp, p.version)
+	default:
+		if l.pushPage(t, tp, p); len(p.messages) > 0 {
+			l.catchUp(t, tp)
 		}
 	}
+	tp.failures, done = 0, true
 }
 
 // tryEmpty reads the topics again whose pages were empty. A session may still have
@@ -249,23 +308,29 @@ func (l *TopicsOnLoop) tryEmpty(t Turn, pages []*page) {
 	}
 }
 
-// take removes up to maxReads topics from a reader's queue and its missed pairs, at
+// take removes up to rd.most topics from a reader's queue and its missed pairs, at
 // least half of them from the queue if it has so many. It leaves out topics in which
-// no session can be sent more.
+// no session can be sent more. A topic that has failed alone is taken alone.
 func (l *TopicsOnLoop) take(t Turn, rd *readerOnLoop) (pages []*page) {
-	fromQueue := max(maxReads/2, maxReads-len(rd.missed))
+	fromQueue := max((rd.most+1)/2, rd.most-len(rd.missed))
 	if rd.session.BacklogPaused(t) {
-		fromQueue = maxReads
+		fromQueue = rd.most
 	}
 	for len(rd.queue) > 0 && len(pages) < fromQueue {
 		tp := rd.queue[0]
+		alone := tp.failures > 0
+		if alone && len(pages) > 0 {
+			return pages
+		}
 		rd.queue = rd.queue[1:]
 		if p := l.pageOf(t, tp); p != nil {
-			pages = append(pages, p)
+			if pages = append(pages, p); alone {
+				return pages
+			}
 		}
 	}
 	// Begin no more pairs than can be read soon: a pause goes through the whole queue.
-	for len(rd.missed) > 0 && len(pages) < maxReads && len(rd.queue) <= maxReads && !rd.session.BacklogPaused(t) {
+	for len(rd.missed) > 0 && len(pages) < rd.most && len(rd.queue) <= maxReads && !rd.session.BacklogPaused(t) {
 		m := &rd.missed[0]
 		rd.missed = rd.missed[1:]
 		if tp := l.beginMissed(t, rd.session, m); tp != nil {

@@ -73,7 +73,8 @@ type topicOnLoop struct {
 	early      []*update // held back by keepEarly, by rising seq
 	earlyRound int       // incremented when early starts to fill, to recognize an old timer
 
-	reading   bool // a page of the log is being read, or the topic is in the queue of a reader
+	reading   bool // a page of the log is being read, or will be: the topic is in the queue of a reader, or set aside
+	failures  int  // how often in a row it was set aside after it was read alone
 	reloading bool // the members are being read
 	dropped   bool // removed from TopicsOnLoop
 }
@@ -246,20 +247,29 @@ func (l *TopicsOnLoop) Begin(t Turn, ss *session.Session, memberships []model.Me
 }
 
 // End removes a session from the loop and stores its delivered cursors. It does
-// nothing if the session has ended already.
+// nothing if the session has ended already. If a step causes a panic, the others are
+// still done: nobody would do them later.
 func (l *TopicsOnLoop) End(t Turn, ss *session.Session) {
 	if !ss.Detach(t) {
 		return
 	}
 	u := l.users[ss.User]
+	defer l.d.store.FlushSoon(ss.User)
+	defer l.unregister(t, ss, u)
+	defer l.endReader(t, ss)
+	defer l.leaveTopics(t, ss, u)
+	for tp := range u.topics {
+		if cu := tp.cursor(t, ss); cu != nil {
+			l.save(t, cu, tp.conv)
+		}
+	}
+}
+
+// leaveTopics removes a session's cursors.
+func (l *TopicsOnLoop) leaveTopics(t Turn, ss *session.Session, u *userOnLoop) {
 	u.sessions = slices.DeleteFunc(u.sessions, func(o *session.Session) bool { return o == ss })
 	for tp := range u.topics {
-		tp.cursors = slices.DeleteFunc(tp.cursors, func(cu cursorOnLoop) bool {
-			if cu.session == ss {
-				l.save(t, &cu, tp.conv)
-			}
-			return cu.session == ss
-		})
+		tp.cursors = slices.DeleteFunc(tp.cursors, func(cu cursorOnLoop) bool { return cu.session == ss })
 		if len(u.sessions) == 0 {
 			delete(u.topics, tp)
 		}
@@ -267,7 +277,11 @@ func (l *TopicsOnLoop) End(t Turn, ss *session.Session) {
 			l.drop(t, tp)
 		}
 	}
-	l.endReader(t, ss)
+}
+
+// unregister makes a session that has ended unknown to the rest of the node. u is its
+// user.
+func (l *TopicsOnLoop) unregister(t Turn, ss *session.Session, u *userOnLoop) {
 	if len(u.sessions) == 0 {
 		delete(l.users, ss.User)
 		l.d.bus.Unsubscribe(bus.User(ss.User))
@@ -277,5 +291,4 @@ func (l *TopicsOnLoop) End(t Turn, ss *session.Session) {
 		l.d.presence.Down(ss.User)
 		l.d.limits.Keep(ss.User, ss.Rate, t.Now())
 	}
-	l.d.store.FlushSoon(ss.User)
 }

@@ -65,8 +65,8 @@ func (l *Logins) welcome(t Off, ss *session.Session, brief bool) (w welcome, err
 	} else {
 		l.Presence.Learn(ss.User)
 	}
-	w.offline, w.sent, err = l.Messages.Missed(t, ss.User, w.memberships, min(room, proto.MaxOfflineBytes))
-	return w, err
+	w.offline, w.sent = l.Messages.Missed(t, ss.User, w.memberships, min(room, proto.MaxOfflineBytes))
+	return w, nil
 }
 
 // arrive sends LOGIN_ACK and makes the session live.

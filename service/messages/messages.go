@@ -4,6 +4,7 @@ package messages
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/VictoriaMetrics/metrics"
 
@@ -38,6 +39,7 @@ type Store interface {
 
 // Messages has the handlers of one node.
 type Messages struct {
+	log      *slog.Logger
 	store    Store
 	courier  *bus.Courier
 	sessions *session.Sessions
@@ -57,8 +59,8 @@ type sendsOnLoop struct {
 }
 
 // New returns the handlers. loops is the number of event loops.
-func New(store Store, c *bus.Courier, s *session.Sessions, d *delivery.Delivery, loops int, events *metrics.Counter) *Messages {
-	m := &Messages{store: store, courier: c, sessions: s, delivery: d, events: events}
+func New(log *slog.Logger, store Store, c *bus.Courier, s *session.Sessions, d *delivery.Delivery, loops int, events *metrics.Counter) *Messages {
+	m := &Messages{log: log, store: store, courier: c, sessions: s, delivery: d, events: events}
 	for range loops {
 		m.loops = append(m.loops, new(sendsOnLoop))
 	}

@@ -9,9 +9,10 @@ import (
 
 // Missed reads the first messages that a device lacks in the user's
 // conversations, with one query. They have at most room bytes in JSON. sent
-// has, for each membership, the last seq that the device has with them. It
-// blocks.
-func (m *Messages) Missed(t Off, user int64, memberships []model.Membership, room int) (missed []proto.Chat, sent []int64, err error) {
+// has, for each membership, the last seq that the device has with them. If they can't
+// be read, there are none: the session gets them as a backlog, for which one unreadable
+// conversation doesn't hold up the others. It blocks.
+func (m *Messages) Missed(t Off, user int64, memberships []model.Membership, room int) (missed []proto.Chat, sent []int64) {
 	sent = make([]int64, len(memberships))
 	var parts []model.PageRequest
 	left := int64(min(m.delivery.MaxPage(), proto.MaxOffline))
@@ -24,14 +25,17 @@ func (m *Messages) Missed(t Off, user int64, memberships []model.Membership, roo
 		}
 	}
 	if len(parts) == 0 {
-		return nil, sent, nil
+		return nil, sent
 	}
 	if left == 0 {
 		m.sessions.Limited.Reached(limits.FullPage, 1)
 	}
 	ms, err := m.store.Pages(t, parts, room)
 	if err != nil {
-		return nil, sent, err
+		if t.Err() == nil {
+			m.log.Error("reading the missed messages of a login failed; they follow as a backlog", "user", user, "conversations", len(parts), "err", err)
+		}
+		return nil, sent
 	}
 	at := 0
 	for j := range ms {
@@ -46,5 +50,5 @@ func (m *Messages) Missed(t Off, user int64, memberships []model.Membership, roo
 		missed = append(missed, c)
 		sent[at] = c.Seq
 	}
-	return missed, sent, nil
+	return missed, sent
 }

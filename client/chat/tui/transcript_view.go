@@ -37,9 +37,9 @@ func (m *model) transcriptRow(r *row, p layout) string {
 		}
 		l.Add(th.User(r.msg.from, m.myID), m.ruler.Cut(name, p.width-10)).Add(th.Dim, "  "+timeLabel(r.msg.at))
 	case rowNotice:
-		l.PadTo(widget.Style{}, 1+indent).Add(th.Dim, "· "+m.pieceText(r))
+		l.PadTo(widget.Style{}, 1+indent).AddSentence(th.Dim, "· "+m.pieceText(r))
 	case rowFailure:
-		l.PadTo(widget.Style{}, 1+indent).Add(th.Bad, m.ruler.Cut("Couldn't send (/retry or /discard): "+m.ruler.Show(r.msg.failure), p.width-1-indent))
+		l.PadTo(widget.Style{}, 1+indent).AddSentence(th.Bad, m.ruler.Cut("Couldn't send (/retry or /discard): "+m.ruler.Show(r.msg.failure), p.width-1-indent))
 	case rowText:
 		l.PadTo(widget.Style{}, min(1+indent, p.width-1))
 		m.addText(l, r)

@@ -135,7 +135,7 @@ func (m *model) header(p layout) (rows []string) {
 	l := widget.NewRow(m.ruler, p.width).Add(widget.Style{}, " ")
 	switch c := m.open; {
 	case m.overlay != nil:
-		l.Add(m.theme.Accent, m.ruler.Show(m.overlay.Title))
+		l.AddSentence(m.theme.Accent, m.ruler.Show(m.overlay.Title))
 	case c == nil:
 		l.Add(m.theme.Accent, "chatd")
 	default:
@@ -144,7 +144,7 @@ func (m *model) header(p layout) (rows []string) {
 		room := p.width - m.ruler.Width(state) - 5
 		l.Add(st, sign).Add(widget.Style{}, " ").Add(m.theme.Bold, m.ruler.Cut(m.title(c), max(room, 8)))
 		if about := m.descriptions[c.id]; about != "" && room-l.Width > 8 {
-			l.Add(m.theme.Dim, m.ruler.Cut("  "+m.ruler.Show(about), room-l.Width))
+			l.Add(widget.Style{}, "  ").Add(m.theme.Dim, m.ruler.Cut(m.ruler.Show(about), room-l.Width))
 		}
 		l.AddRight(stateStyle, state+" ")
 	}
@@ -192,7 +192,7 @@ func (m *model) welcome(w, h int) (rows []string) {
 		if i == 1 {
 			st = m.theme.Bold
 		}
-		rows = append(rows, widget.NewRow(m.ruler, w).Add(st, s).Build())
+		rows = append(rows, widget.NewRow(m.ruler, w).AddSentence(st, s).Build())
 	}
 	return widget.Fill(rows, m.ruler, w, h)
 }
@@ -203,11 +203,11 @@ func (m *model) noticeRow(w int) string {
 	l := widget.NewRow(m.ruler, w).Add(widget.Style{}, " ")
 	switch c := m.open; {
 	case m.question != nil:
-		l.Add(m.theme.Warn, m.ruler.Show(m.question.text))
+		l.AddSentence(m.theme.Warn, m.ruler.Show(m.question.text))
 	case m.notice != "" && m.noticeIsError:
-		l.Add(m.theme.Bad, markFailed+" "+m.ruler.Show(m.notice))
+		l.AddSentence(m.theme.Bad, markFailed+" "+m.ruler.Show(m.notice))
 	case m.notice != "":
-		l.Add(m.theme.Good, m.ruler.Show(m.notice))
+		l.AddSentence(m.theme.Good, m.ruler.Show(m.notice))
 	case m.search != nil:
 		l.Add(m.theme.Dim, "Enter: older  Ctrl-N: newer  Esc: close")
 	case m.overlay != nil:
@@ -220,7 +220,7 @@ func (m *model) noticeRow(w int) string {
 		l.Add(m.theme.Dim, "Loading…")
 	default:
 		if names := c.typingNames(m.now()); len(names) > 0 {
-			l.Add(m.theme.Dim, m.typingText(names))
+			l.AddSentence(m.theme.Dim, m.typingText(names))
 		}
 	}
 	if c := m.open; c != nil && m.overlay == nil && !m.listFocused() && (c.scroll.fromBottom > 0 || c.newerDropped) {
@@ -290,7 +290,7 @@ func (m *model) statusRow() string {
 	if n := m.pendingCount(); n > 0 && !m.online() {
 		l.Add(th.Warn.Over(th.Panel), fmt.Sprintf(", %d waiting", n))
 	}
-	l.Add(th.Bold.Over(th.Panel), "  "+m.ruler.Show(m.myName))
+	l.Add(th.Panel, "  ").Add(th.Bold.Over(th.Panel), m.ruler.Show(m.myName))
 	help := "F1 help "
 	if !m.narrow() {
 		help = "/ commands  F1 help "
@@ -305,7 +305,7 @@ func (m *model) statusRow() string {
 		}
 	}
 	if room >= 8 {
-		l.Add(th.Dim.Over(th.Panel), "  "+m.ruler.Cut(m.ruler.Show(more), room))
+		l.AddSentence(th.Dim.Over(th.Panel), "  "+m.ruler.Cut(m.ruler.Show(more), room))
 	}
 	if l.Width+len(help) < m.w {
 		l.PadTo(th.Panel, m.w-len(help)).Add(th.Dim.Over(th.Panel), help)

@@ -225,6 +225,6 @@ func (d *formDrawing) message() {
 	}
 	s = d.ruler.Show(s)
 	for _, p := range d.ruler.Wrap(s, d.width) {
-		d.add(d.row().Add(st, strings.TrimRight(s[p[0]:p[1]], " ")), -1)
+		d.add(d.row().AddSentence(st, strings.TrimRight(s[p[0]:p[1]], " ")), -1)
 	}
 }

@@ -84,7 +84,7 @@ func (o *Overlay) View(th *Theme, r text.Ruler, w, h int) (rows []string) {
 		if l.heading {
 			row.Add(th.Accent, r.Show(l.head))
 		} else {
-			row.Add(th.Bold, r.Cut(r.Show(l.head), head)).PadTo(Style{}, head+3).Add(th.Dim, l.rest)
+			row.Add(th.Bold, r.Cut(r.Show(l.head), head)).PadTo(Style{}, head+3).AddSentence(th.Dim, l.rest)
 		}
 		rows = append(rows, row.Build())
 	}

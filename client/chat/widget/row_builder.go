@@ -7,7 +7,8 @@ import (
 )
 
 // RowBuilder builds one row of the screen. It cuts off what doesn't fit. Text
-// that isn't the program's own must have gone through Ruler.Show.
+// that isn't the program's own must have gone through Ruler.Show. Text from right to
+// left doesn't reorder the rest of the row.
 type RowBuilder struct {
 	ruler    text.Ruler
 	maxWidth int
@@ -19,14 +20,22 @@ type RowBuilder struct {
 func NewRow(r text.Ruler, w int) *RowBuilder { return &RowBuilder{ruler: r, maxWidth: max(w, 0)} }
 
 // Add appends text. If it doesn't fit, an ellipsis marks the cut.
-func (l *RowBuilder) Add(st Style, s string) *RowBuilder {
+func (l *RowBuilder) Add(st Style, s string) *RowBuilder { return l.add(st, s, text.Isolate) }
+
+// AddSentence is Add for a sentence of this program that may have names in it.
+func (l *RowBuilder) AddSentence(st Style, s string) *RowBuilder {
+	return l.add(st, s, text.IsolateWords)
+}
+
+// add appends text. isolate is applied to what fits.
+func (l *RowBuilder) add(st Style, s string, isolate func(string) string) *RowBuilder {
 	room := l.maxWidth - l.Width
 	if room <= 0 || s == "" {
 		return l
 	}
 	s = l.ruler.Cut(s, room)
 	l.Width += l.ruler.Width(s)
-	l.b.WriteString(st.Render(s))
+	l.b.WriteString(st.Render(isolate(s)))
 	return l
 }
 

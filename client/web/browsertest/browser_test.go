@@ -72,6 +72,7 @@ var scenarios = map[string]func(ctx context.Context, addr string) (any, error){
 	"offline":    nil,
 	"killed":     nil,
 	"hostile":    mallory,
+	invited:      nil,
 	"phone":      nil,
 	"accessible": nil,
 	"keyboard":   nil,
@@ -93,6 +94,9 @@ var unsupportedByFirefox = map[string]string{
 	"offline": "go offline",
 	"phone":   "simulate touch",
 }
+
+// invited is the scenario whose server wants invitation codes.
+const invited = "invited"
 
 // pictures is the scenario of TestScreenshots. It isn't a test.
 const pictures = "screenshots"
@@ -130,8 +134,19 @@ func (b *browser) runScenario(t *testing.T, name string) {
 	if what := unsupportedByFirefox[name]; what != "" && b.name == "firefox" {
 		t.Skipf("not supported in Firefox: %s", what)
 	}
-	node := startNode(t, port)
+	var flags []string
+	if name == invited {
+		flags = []string{"--registration", "invite"}
+	}
+	node, db := startNode(t, port, flags...)
 	var data any
+	if name == invited {
+		code, err := invite(ctx, db)
+		if err != nil {
+			t.Fatalf("prepare: %v", err)
+		}
+		data = code
+	}
 	if prepare != nil {
 		var err error
 		if data, err = prepare(ctx, node.Addr()); err != nil {
@@ -193,8 +208,8 @@ func blockedPort() int {
 }
 
 // startNode starts a chatd that ends with the test. If port is 0, it chooses
-// one.
-func startNode(t *testing.T, port int) *services.Node {
+// one. args are further flags. db is the value of its flag --db.
+func startNode(t *testing.T, port int, args ...string) (node *services.Node, db string) {
 	t.Helper()
 	chatd, err := build()
 	if err != nil {
@@ -209,7 +224,8 @@ func startNode(t *testing.T, port int) *services.Node {
 			t.Error(err)
 		}
 	})
-	node, err := services.NewNodeAt(folder, "chatd", chatd, port, 0, "--db", "sqlite:"+filepath.Join(folder.Path, "chat.db"), "--argon2", "8,1,1")
+	db = "sqlite:" + filepath.Join(folder.Path, "chat.db")
+	node, err = services.NewNodeAt(folder, "chatd", chatd, port, 0, append([]string{"--db", db, "--argon2", "8,1,1"}, args...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +237,22 @@ func startNode(t *testing.T, port int) *services.Node {
 	if err := node.Start(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	return node
+	return node, db
+}
+
+// invite runs chatd invite, and returns a code for one registration.
+func invite(ctx context.Context, db string) (code string, err error) {
+	chatd, err := build()
+	if err != nil {
+		return "", err
+	}
+	out, err := exec.CommandContext(ctx, chatd, "invite", "--db", db, "--json").Output()
+	if err != nil {
+		return "", fmt.Errorf("chatd invite: %w", err)
+	}
+	var made struct{ Code string }
+	err = json.Unmarshal(out, &made)
+	return made.Code, err
 }
 
 // browser is a browser and its driver, run.mjs.

@@ -26,7 +26,7 @@ func TestWebKit(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), longestPlay)
 	defer cancel()
-	node := startNode(t, 0)
+	node, _ := startNode(t, 0)
 	w := startWebKit(t)
 	messages, reads := make(chan client.Message, 100), make(chan client.Read, 100)
 	bob, err := user(ctx, node.Addr(), "bob", client.Handlers{

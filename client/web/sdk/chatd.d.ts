@@ -322,6 +322,9 @@ export class Client {
   readonly me: { id: number; name: string; device: string } | null;
   /** The token for loginToken(); "" before the first login and after logout. */
   readonly token: string;
+  /** What the server had enabled at the last login, such as "register": anyone may register. Ignore
+   * names that you don't know. A copy: changing it has no effect. */
+  readonly features: string[];
   /** In ascending order of ID. A copy: changing it has no effect. */
   readonly friends: Friend[];
   /** In ascending order of ID. A copy: changing it has no effect. */

@@ -31,6 +31,7 @@ export class Client {
     const outbox = makeOutbox(core, link, (conversation, seq) => inbox.stored(conversation, seq));
     const inbox = makeInbox(core, link, (message) => outbox.arrived(message));
     let epoch = 0;
+    let features = [];
     const registering = new Set(); // connections opened by register
     const unhook = listen(core.config.host, () => core.enter(link.retryNow));
 
@@ -45,6 +46,9 @@ export class Client {
       },
       get token() {
         return link.token;
+      },
+      get features() {
+        return [...features];
       },
       get friends() {
         return lists.friends;
@@ -233,6 +237,7 @@ export class Client {
       }
       core.me = { id, name, device };
       epoch = frame.epoch;
+      features = frame.features ?? [];
       const groups = core.config.brief ? null : frame.groups ?? [];
       if (groups) {
         lists.set(frame.friends ?? [], groups);

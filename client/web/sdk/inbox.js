@@ -34,7 +34,7 @@ export function makeInbox(core, link, isOurs) {
 
   /** Returns the last handled seq of each conversation, unless it is only assumed. */
   function last() {
-    return Object.fromEntries([...tracks.values()].filter((t) => t.handled > 0 && (t.late || !t.floor)).map((t) => [t.conversation, t.handled]));
+    return Object.fromEntries([...tracks.values()].filter((t) => t.handled > 0 && !t.floor).map((t) => [t.conversation, t.handled]));
   }
 
   /** Restores what last returned in an earlier client. */
@@ -100,7 +100,7 @@ export function makeInbox(core, link, isOurs) {
   function pushed(frame, backlog) {
     const m = messageOf(frame, core.me.id);
     const t = track(m.conversation);
-    if (backlog !== false && m.seq > t.last) t.floor = 0; // the server pushes in order
+    if (backlog !== false) t.pushed(m.seq);
     if (backlog) m.backlog = true;
     if (settling !== null) settle();
     if (m.from !== core.me.id || !isOurs(m)) add(m.conversation, m.seq, m);

@@ -13,10 +13,8 @@ export class Track {
   high = 0; // the highest seq known to exist
   beyond = new Map(); // messages beyond a gap by seq; null for own messages
 
-  // If the start of the set is only assumed, floor is its first seq, else 0. A
-  // push with a lower seq is new; late is the last one.
+  /** The first seq of the set if its start is only assumed, else 0. */
   floor = 0;
-  late = 0;
 
   timer = null; // fires when the gap is to be requested
   syncing = null; // the unanswered SYNC
@@ -57,6 +55,18 @@ export class Track {
     return out;
   }
 
+  /** Notes a push, before it is added. The server pushes in order, so an assumed start
+   * is certain now or, if seq is before it, everything up to it is a gap. */
+  pushed(seq) {
+    if (seq < this.floor) {
+      for (let s = this.floor; s <= this.last; s++) this.beyond.set(s, null);
+      this.last = seq - 1;
+      this.handled = Math.min(this.handled, this.last);
+      this.receipted = Math.min(this.receipted, this.last);
+    }
+    this.floor = 0;
+  }
+
   /** Adds a seq to the set. m is its message, or null for an own one that was
    * acknowledged. Returns the messages to deliver now (shown), in order, and
    * whether seq was in the set already (known). */
@@ -64,15 +74,7 @@ export class Track {
     // The server sends in order, after this device's last receipt: the first to
     // arrive is the next one.
     const shown = !this.started && (m || seq === 1) ? this.startAt(seq - 1) : [];
-    if (this.started && seq <= this.last) {
-      if (!m || seq >= this.floor || seq <= this.late) return { shown, known: true };
-      this.late = seq;
-      this.queued++;
-      this.handled = Math.min(this.handled, seq - 1);
-      this.receipted = Math.min(this.receipted, seq - 1);
-      return { shown: [m], known: false };
-    }
-    if (this.beyond.has(seq)) return { shown, known: true };
+    if ((this.started && seq <= this.last) || this.beyond.has(seq)) return { shown, known: true };
     this.high = Math.max(this.high, seq);
     // Those beyond the limit come by SYNC, own ones as if from another device.
     if (this.beyond.size < (m ? MAX_HELD : MAX_OWN) || seq === this.last + 1) this.beyond.set(seq, m);
@@ -92,7 +94,7 @@ export class Track {
 
   /** Includes own messages, which listeners don't get, in receipts. */
   #caughtUp() {
-    if (this.queued === 0 && !(this.floor && this.late)) this.handled = Math.max(this.handled, this.last);
+    if (this.queued === 0) this.handled = Math.max(this.handled, this.last);
   }
 
   /** Notes that seq was delivered to the listeners. */

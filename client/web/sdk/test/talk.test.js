@@ -406,6 +406,51 @@ test("an ACK in an unknown conversation waits for earlier messages before it is 
   assert.deepEqual(w.seqs(), [], "the same message must not be delivered twice");
 });
 
+/** Returns a client that assumes the start of its conversation with bob, because only the ACK of
+ * its own message 12 has come, and that has sent a SYNC for 13. */
+async function assuming() {
+  const w = new World();
+  const s = await w.login();
+  for (const [seq, wait] of [[12, 2_100], [14, 75]]) {
+    w.client.send("u2", "mine");
+    s.stored(s.take(wire.ONE_CHAT), seq);
+    await w.clock.pass(wait);
+    if (seq === 12) assert.equal(s.take(wire.RECEIPT).seq, 12, "seq of the receipt after the assumption");
+  }
+  const sync = s.take(wire.SYNC);
+  assert.equal(sync.after, 12);
+  return { w, s, sync };
+}
+
+test("a push from before an assumed start, between a SYNC and its answer: later messages wait, and aren't receipted", async () => {
+  const { w, s, sync } = await assuming();
+  s.push(chat(8));
+  s.answer(sync, { peer: 2, first: 1, last: 14, more: false, messages: [chat(13)] });
+  assert.deepEqual([w.seqs(), w.client.saved.last], [[8], { u2: 8 }], "9 to 11 are missing");
+  s.push(chat(9), chat(10), chat(11));
+  assert.deepEqual([w.seqs(), w.client.saved.last], [[9, 10, 11, 13], { u2: 14 }]);
+  s.push(chat(15));
+  assert.deepEqual([w.seqs(), w.client.saved.last], [[15], { u2: 15 }]);
+  await w.clock.pass(100);
+  assert.deepEqual(s.sent.splice(0).filter((f) => f.msgid === wire.RECEIPT).map((f) => f.seq), [15]);
+});
+
+test("late pushes that end halfway leave a gap, which SYNC fills", async () => {
+  const { w, s, sync } = await assuming();
+  s.answer(sync, { peer: 2, first: 1, last: 14, more: false, messages: [chat(13)] });
+  s.push(chat(8));
+  assert.deepEqual([w.seqs(), w.client.saved.last], [[13, 8], { u2: 8 }]);
+  s.drop();
+  await w.clock.pass(100);
+  await w.accept();
+  await w.clock.pass(75);
+  const again = w.socket.sent.splice(0).find((f) => f.msgid === wire.SYNC);
+  assert.equal(again?.after, 8, "after of the SYNC");
+  w.socket.push(chat(15));
+  w.socket.answer(again, { peer: 2, first: 1, last: 15, more: false, messages: [9, 10, 11, 12, 13, 14, 15].map((seq) => chat(seq)) });
+  assert.deepEqual([w.seqs(), w.client.saved.last], [[9, 10, 11, 15], { u2: 15 }]);
+});
+
 test("a refused SYNC is retried; after errno 6 the messages beyond the gap are delivered", async () => {
   const w = new World();
   const s = await w.login();
@@ -885,4 +930,17 @@ test("parse accepts only valid conversations", () => {
   assert.deepEqual(parse("u7"), { peer: 7, group: 0 });
   assert.deepEqual(parse("g9007199254740991"), { peer: 0, group: 9007199254740991 });
   for (const bad of ["", "u", "7", "u07", "u-1", "u1.5", "x1", "u1 ", "g9007199254740992", null, {}, ["u1"]]) assert.throws(() => parse(bad), { name: "badRequest" });
+});
+
+test("features are those of the last login", async () => {
+  const w = new World();
+  assert.deepEqual(w.client.features, []);
+  const s = await w.login({ features: ["register", "new"] });
+  assert.deepEqual(w.client.features, ["register", "new"]);
+  w.client.features.push("x");
+  assert.deepEqual(w.client.features, ["register", "new"], "the caller has changed only its copy");
+  s.drop();
+  await w.clock.pass(100);
+  await w.accept();
+  assert.deepEqual(w.client.features, []);
 });

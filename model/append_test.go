@@ -244,7 +244,7 @@ func TestRefusals(t *testing.T) {
 		if _, err := h.DismissGroup(ctx, dismissed, u[0]); err != nil {
 			t.Fatal(err)
 		}
-		if err := h.Block(ctx, u[1], u[2], true); err != nil {
+		if err := block(h, u[1], u[2], true); err != nil {
 			t.Fatal(err)
 		}
 		before := toPeer(u[0], u[5], "before")
@@ -333,9 +333,9 @@ func TestRulesChange(t *testing.T) {
 		refused(send(toGroup(u[1], g, "")))
 
 		must(send(toPeer(u[0], u[2], "")))
-		must(other.Block(ctx, u[2], u[0], true))
+		must(block(other, u[2], u[0], true))
 		refused(send(toPeer(u[0], u[2], "")))
-		must(other.Block(ctx, u[2], u[0], false))
+		must(block(other, u[2], u[0], false))
 		must(send(toPeer(u[0], u[2], "")))
 	})
 }

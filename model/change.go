@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"maps"
 	"sync"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -19,8 +21,14 @@ import (
 
 // changes are what a transaction has changed that the feed lists.
 type changes struct {
-	groups []*Append    // at most one for each group; the transaction has locked their rows
-	ended  []feed.Ended // sessions
+	groups    []*Append    // at most one for each group; the transaction has locked their rows
+	ended     []feed.Ended // sessions
+	relations []feed.Relation
+	reads     []feed.Read
+}
+
+func (c *changes) empty() bool {
+	return len(c.groups)+len(c.ended)+len(c.relations)+len(c.reads) == 0
 }
 
 // writeChange runs do in a transaction, as writeFeed does. do returns the changes
@@ -35,7 +43,8 @@ func (db *DB) writeChange(ctx context.Context, do func(ctx context.Context, tx *
 
 // writeFeed runs do in a transaction, like write. In the same transaction, it writes
 // a row of the feed with the changes that do returns, if there are any. It returns
-// them after the commit.
+// them after the commit. The caller must then announce them to the clients of this
+// process; other processes find them in the feed.
 func (db *DB) writeFeed(ctx context.Context, do func(ctx context.Context, tx *sqlx.Tx) (changes, error)) (changes, error) {
 	lane := db.lanes.get(db.sql)
 	defer db.lanes.put(lane)
@@ -50,16 +59,26 @@ func (db *DB) writeFeed(ctx context.Context, do func(ctx context.Context, tx *sq
 			if err != nil {
 				return changes{}, err
 			}
+			db.lanes.opened(lane)
 		}
 		c, err := db.writeOnLane(ctx, lane, do)
 		if err == nil {
 			lane.Committed()
+			db.lanes.settled(lane)
 			return c, nil
 		}
+		db.lanes.settled(lane)
 		if !errors.Is(err, feed.ErrClosed) || attempt == maxLanes {
 			return changes{}, err
 		}
 	}
+}
+
+// writeOperator is writeFeed for the commands of operators, which run in processes of
+// their own. All processes find the changes in the feed, also this one.
+func (db *DB) writeOperator(ctx context.Context, do func(ctx context.Context, tx *sqlx.Tx) (changes, error)) error {
+	_, err := db.writeOnLane(ctx, feed.NewSharedLane(db.sql), do)
+	return err
 }
 
 // maxLanes is how many lanes writeFeed tries for one transaction. More than two
@@ -74,7 +93,7 @@ func (db *DB) writeOnLane(ctx context.Context, lane *feed.Lane, do func(ctx cont
 			return feed.ErrClosed
 		}
 		c, err = do(ctx, tx) // of the last attempt
-		if err != nil || len(c.groups)+len(c.ended) == 0 {
+		if err != nil || c.empty() {
 			return err
 		}
 		return db.record(ctx, tx, lane, &c)
@@ -84,12 +103,16 @@ func (db *DB) writeOnLane(ctx context.Context, lane *feed.Lane, do func(ctx cont
 
 // record writes the changes to the feed.
 func (db *DB) record(ctx context.Context, tx *sqlx.Tx, lane *feed.Lane, c *changes) error {
+	err := lane.Join(func(to any, query string, args ...any) error { return tx.GetContext(ctx, to, query, args...) })
+	if err != nil {
+		return err
+	}
 	ids := make([]any, len(c.groups))
 	for i, a := range c.groups {
 		ids[i] = a.Conv
 	}
 	highest := int64(0)
-	err := sqldb.InBatches(ids, 1, db.d.MaxRows, func(n int, ids []any) error {
+	err = sqldb.InBatches(ids, 1, db.d.MaxRows, func(n int, ids []any) error {
 		var tick int64
 		err := tx.GetContext(ctx, &tick, `SELECT MAX(tick) FROM conversations WHERE id IN (`+sqldb.Repeated("?", n)+`)`, ids...)
 		highest = max(highest, tick)
@@ -107,13 +130,21 @@ func (db *DB) record(ctx context.Context, tx *sqlx.Tx, lane *feed.Lane, c *chang
 		return err
 	}
 	lane.Reset()
+	notices := feed.Notices{Relations: c.relations, Reads: c.reads}
 	for _, a := range c.groups {
 		s := feed.Span{Conv: a.Conv, Version: a.Version, First: a.Last + 1, Last: a.Last}
-		if a.Change.Kind == Joined {
-			s.Joined = a.Change.User
+		m := feed.Member{Group: a.Group, User: a.Change.User, Version: a.Version, Last: a.Last}
+		switch a.Change.Kind {
+		case Joined:
+			s.Joined = m.User
+			m.Joined, m.Name = true, a.Change.UserName
+			notices.Members = append(notices.Members, m)
+		case Left:
+			notices.Members = append(notices.Members, m)
 		}
 		lane.Add(&s)
 	}
+	lane.AddNotices(&notices)
 	for i := range c.ended {
 		lane.AddEnded(&c.ended[i])
 	}
@@ -201,11 +232,27 @@ func (db *DB) dismiss(ctx context.Context, tx *sqlx.Tx, g *group) (*Append, erro
 }
 
 // lanePool has the lanes that writeFeed uses. It has as many as there were calls at
-// the same time, at most.
+// the same time, at most. It knows which of their rows the callers of writeFeed announce.
 type lanePool struct {
 	mu   sync.Mutex
 	free []*feed.Lane
+	own  map[int64]*ownLane
 }
+
+// ownLane is a lane of a lanePool.
+type ownLane struct {
+	committed int64     // the callers were told that the rows up to this position are committed
+	left      time.Time // when the lane was abandoned, after a commit of unknown outcome
+}
+
+// fate says whether the caller of writeFeed announces what a row contains.
+type fate int
+
+const (
+	unannounced fate = iota // by nobody in this process: another one has written the row, or the caller got an error
+	announced
+	undecided // the transaction is ending
+)
 
 func (p *lanePool) get(db *sqldb.DB) *feed.Lane {
 	p.mu.Lock()
@@ -222,4 +269,41 @@ func (p *lanePool) put(l *feed.Lane) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.free = append(p.free, l)
+}
+
+// opened adds a lane before its first row. It forgets lanes whose rows are gone.
+func (p *lanePool) opened(l *feed.Lane) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.own == nil {
+		p.own = make(map[int64]*ownLane)
+	}
+	maps.DeleteFunc(p.own, func(_ int64, o *ownLane) bool { return !o.left.IsZero() && time.Since(o.left) > KeepFeed })
+	p.own[l.ID()] = &ownLane{}
+}
+
+// settled records the outcome of a transaction.
+func (p *lanePool) settled(l *feed.Lane) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	o := p.own[l.ID()]
+	o.committed = l.Pos()
+	if l.Stale() {
+		o.left = time.Now()
+	}
+}
+
+func (p *lanePool) fate(lane, pos int64) fate {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	o := p.own[lane]
+	switch {
+	case o == nil:
+		return unannounced
+	case pos <= o.committed:
+		return announced
+	case !o.left.IsZero():
+		return unannounced
+	}
+	return undecided
 }

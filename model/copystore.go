@@ -52,6 +52,7 @@ func tables() []table {
 			"conversation_id, user_id"},
 		{"cursors", []column{{"user_id", integer}, {"device", text}, {"conversation_id", integer}, {"delivered_seq", integer}}, "user_id, device, conversation_id"},
 		{"messages", []column{{"conversation_id", integer}, {"seq", integer}, {"sender_id", integer}, {"cid", blob}, {"body", blob}, {"created_at", integer}}, "conversation_id, seq"},
+		{"deletions", []column{{"user_id", integer}}, "user_id"},
 		{"invites", []column{{"id", integer}, {"code_hash", blob}, {"created_at", integer}, {"expires_at", integer}, {"uses", integer}, {"uses_left", integer}}, "id"},
 	}
 }

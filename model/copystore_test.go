@@ -23,7 +23,7 @@ func TestCopy(t *testing.T) {
 				from.group(u[1])
 				_, err = from.AddFriend(ctx, u[0], odd, 10)
 				want(t, err, nil)
-				want(t, from.Block(ctx, u[2], u[3], true), nil)
+				want(t, block(from, u[2], u[3], true), nil)
 				want(t, from.DeleteUser(ctx, gone), nil)
 				want(t, from.Ban(ctx, u[4], true), nil)
 				from.device(u[0], "Phone ☎")
@@ -66,8 +66,8 @@ func TestCopy(t *testing.T) {
 				if repeat.Stored || repeat.Seq != batch[1].Seq || next.Seq != inGroup+1 {
 					t.Errorf("after the copy:\n%s; want a repeat of seq %d\n%s; want seq %d", show(repeat), batch[1].Seq, show(next), inGroup+1)
 				}
-				if n, err := to.startSession(fmt.Append(nil, u[0], "Phone ☎")); n != 2 || err != nil {
-					t.Errorf("the user's next session after the copy has number %d (error %v), want 2", n, err)
+				if n, err := to.startSession(fmt.Append(nil, u[0], "Phone ☎")); n != 3 || err != nil {
+					t.Errorf("the user's next session after the copy has number %d (error %v), want 3", n, err)
 				}
 				if id := to.user("later"); id <= gone {
 					t.Errorf("new user's ID = %d, want above %d, the ID of a deleted user", id, gone)
@@ -87,8 +87,8 @@ func checkCopied(t *testing.T, from, to *harness, u []int64, odd int64, convs ..
 	for _, h := range []*harness{from, to} {
 		token, err := h.TokenDevice(ctx, fmt.Append(nil, u[0], "Phone ☎"))
 		want(t, err, nil)
-		if token.ID != u[0] || token.Device != "Phone ☎" || token.Session != 1 {
-			t.Errorf("TokenDevice = %+v, want user %d, device %q, session 1", token, u[0], "Phone ☎")
+		if token.ID != u[0] || token.Device != "Phone ☎" || token.Session != 2 {
+			t.Errorf("TokenDevice = %+v, want user %d, device %q, session 2", token, u[0], "Phone ☎")
 		}
 		if x, err := h.UserByNameKey(ctx, "ämil 你好"); err != nil || x != (User{ID: odd, Name: "Ämil 你好", Hash: "$argon2id$…"}) {
 			t.Errorf("UserByNameKey = %+v (error %v), want user %d", x, err, odd)

@@ -36,9 +36,10 @@ type cursors struct {
 	count  atomic.Int64 // pending values, of all users
 
 	mu      sync.Mutex
-	due     []int64      // users whose values the next transaction writes
-	waiting []chan error // calls of Flush that wait for that transaction
-	sweeps  []int64      // users with cursors of devices that they no longer have
+	due     []int64            // users whose values the next transaction writes
+	waiting []chan error       // calls of Flush that wait for that transaction
+	sweeps  []int64            // users with cursors of devices that they no longer have
+	reads   map[int64]struct{} // users whose read cursors the next transaction of writeReads writes
 	closed  bool
 
 	wake chan struct{} // holds a value if due or sweeps has changed
@@ -67,10 +68,11 @@ type cursorRow struct {
 
 func newCursors(db *DB) *cursors {
 	c := &cursors{
-		db:   db,
-		wake: make(chan struct{}, 1),
-		stop: make(chan struct{}),
-		done: make(chan error, 1),
+		db:    db,
+		reads: make(map[int64]struct{}),
+		wake:  make(chan struct{}, 1),
+		stop:  make(chan struct{}),
+		done:  make(chan error, 1),
 	}
 	for i := range c.shards {
 		c.shards[i].users = make(map[int64]*userCursors)
@@ -89,10 +91,18 @@ func (db *DB) SetDelivered(user int64, device string, conv, seq int64) {
 }
 
 // SetRead records that a user has read a conversation up to seq. It works like
-// SetDelivered.
+// SetDelivered. The caller announces it to the clients of this process; if other
+// processes may serve clients, they find it in the feed, within ReadInterval.
 func (db *DB) SetRead(user, conv, seq int64) {
-	db.cursors.set(user, cursorKey{kind: readSeq, conv: conv}, seq)
+	if c := db.cursors; c.set(user, cursorKey{kind: readSeq, conv: conv}, seq) && db.several() {
+		c.mu.Lock()
+		c.reads[user] = struct{}{}
+		c.mu.Unlock()
+	}
 }
+
+// several reports whether several processes may serve clients from this store.
+func (db *DB) several() bool { return db.sql.Name != "sqlite" || db.o.Shared }
 
 // FlushSoon makes the next transaction write a user's cursors. It never blocks.
 func (db *DB) FlushSoon(user int64) {
@@ -153,8 +163,9 @@ func (c *cursors) wakeUp() {
 	}
 }
 
-// set makes a value pending. It holds a lock only for a map operation.
-func (c *cursors) set(user int64, k cursorKey, v int64) {
+// set makes a value pending, and reports whether it is new. It holds a lock only for a
+// map operation.
+func (c *cursors) set(user int64, k cursorKey, v int64) bool {
 	s := c.shard(user)
 	s.mu.Lock()
 	u := s.users[user]
@@ -166,14 +177,14 @@ func (c *cursors) set(user int64, k cursorKey, v int64) {
 	switch {
 	case known && v <= p.last:
 		s.mu.Unlock()
-		return
+		return false
 	case known:
 		p.last = v
 	case c.count.Load() >= maxPending:
 		// No harm is done: the client's next receipt has a higher seq.
 		s.mu.Unlock()
 		c.db.m.cursorDropped.Inc()
-		return
+		return false
 	default:
 		p = cursorValue{v, v}
 		c.count.Add(1)
@@ -190,6 +201,7 @@ func (c *cursors) set(user int64, k cursorKey, v int64) {
 	if due {
 		c.makeDue(user)
 	}
+	return true
 }
 
 // has reports whether a user has values that aren't written yet.

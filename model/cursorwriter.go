@@ -8,9 +8,10 @@ import (
 	"slices"
 	"time"
 
-	"chatd/model/sqldb"
-
 	"github.com/jmoiron/sqlx"
+
+	"chatd/model/feed"
+	"chatd/model/sqldb"
 )
 
 // run is the goroutine that writes cursors. It also keeps SQLite's write-ahead
@@ -19,12 +20,16 @@ func (c *cursors) run() {
 	ctx := context.Background()
 	tick := time.NewTicker(c.db.o.CursorInterval)
 	defer tick.Stop()
+	reads := time.NewTicker(ReadInterval)
+	defer reads.Stop()
 	wal := walWatch{log: c.db.o.Logger}
 	for {
 		select {
 		case <-c.wake:
 			c.writeDue(ctx)
 			c.sweepOne(ctx)
+		case <-reads.C:
+			c.readsDue()
 		case <-tick.C:
 			c.writeDue(ctx)
 			if err := c.writeAll(ctx); err != nil {
@@ -40,6 +45,21 @@ func (c *cursors) run() {
 			c.done <- c.writeAll(ctx)
 			return
 		}
+	}
+}
+
+// readsDue makes the next transaction write the cursors of users who have read
+// something since the last call. The others wait for the timer.
+func (c *cursors) readsDue() {
+	c.mu.Lock()
+	for u := range c.reads {
+		c.due = append(c.due, u)
+	}
+	n := len(c.reads)
+	clear(c.reads)
+	c.mu.Unlock()
+	if n > 0 {
+		c.wakeUp()
 	}
 }
 
@@ -142,7 +162,7 @@ func (c *cursors) write(ctx context.Context, rows []cursorRow) (failed error) {
 			continue
 		}
 		c.db.m.cursorWrites.Inc()
-		err := c.db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return c.db.writeCursors(ctx, tx, batch) })
+		_, err := c.db.writeFeed(ctx, func(ctx context.Context, tx *sqlx.Tx) (changes, error) { return c.db.writeCursors(ctx, tx, batch) })
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("write %d cursors: %w", len(batch), err))
 			c.db.m.cursorFailed.Add(len(batch))
@@ -189,15 +209,16 @@ func (c *cursors) finishRow(r *cursorRow, written bool) {
 	}
 }
 
-// writeCursors writes rows in as few statements as possible.
-func (db *DB) writeCursors(ctx context.Context, tx *sqlx.Tx, rows []cursorRow) error {
+// writeCursors writes rows in as few statements as possible. It returns what users have
+// read, if other processes may have to tell that to their clients.
+func (db *DB) writeCursors(ctx context.Context, tx *sqlx.Tx, rows []cursorRow) (c changes, err error) {
 	// Sorted, so that all nodes lock rows in the same order: no deadlocks.
 	slices.SortFunc(rows, func(a, b cursorRow) int {
 		return cmp.Or(cmp.Compare(a.user, b.user), cmp.Compare(a.device, b.device), cmp.Compare(a.conv, b.conv))
 	})
-	last, err := db.lastSeqs(ctx, tx, rows)
+	heads, err := db.readHeads(ctx, tx, rows)
 	if err != nil {
-		return err
+		return c, err
 	}
 	var args [cursorKinds][]any
 	for i := range rows {
@@ -206,7 +227,16 @@ func (db *DB) writeCursors(ctx context.Context, tx *sqlx.Tx, rows []cursorRow) e
 		case deliveredSeq:
 			args[r.kind] = append(args[r.kind], r.user, r.device, r.conv, r.last)
 		case readSeq:
-			args[r.kind] = append(args[r.kind], r.user, r.conv, min(r.last, last[r.conv]))
+			h := heads[r.conv]
+			seq := min(r.last, h.Last)
+			args[r.kind] = append(args[r.kind], r.user, r.conv, seq)
+			if seq > 0 && db.several() {
+				read := feed.Read{Conv: r.conv, User: r.user, Seq: seq, Alone: h.Blocks&(loBlocksHi|hiBlocksLo) != 0}
+				if h.Lo != 0 {
+					read.Peer = h.Lo + h.Hi - r.user
+				}
+				c.reads = append(c.reads, read)
+			}
 		case usedTime:
 			args[r.kind] = append(args[r.kind], r.user, r.device, r.last)
 		}
@@ -224,33 +254,40 @@ func (db *DB) writeCursors(ctx context.Context, tx *sqlx.Tx, rows []cursorRow) e
 			return err
 		})
 		if err != nil {
-			return err
+			return c, err
 		}
 	}
-	return nil
+	return c, nil
 }
 
-// lastSeqs returns the last seq of each conversation that has a row of readSeq.
-func (db *DB) lastSeqs(ctx context.Context, tx *sqlx.Tx, rows []cursorRow) (map[int64]int64, error) {
-	last := make(map[int64]int64)
+// readHead is what writeCursors needs of a conversation.
+type readHead struct {
+	ID     int64 `db:"id"`
+	Last   int64 `db:"last_seq"`
+	Lo     int64 `db:"lo"` // of a pair
+	Hi     int64 `db:"hi"`
+	Blocks int64 `db:"blocks"`
+}
+
+// readHeads returns the conversations of the rows of readSeq.
+func (db *DB) readHeads(ctx context.Context, tx *sqlx.Tx, rows []cursorRow) (map[int64]readHead, error) {
+	heads := make(map[int64]readHead)
 	var args []any
 	for i := range rows {
 		r := &rows[i]
-		if _, ok := last[r.conv]; r.kind == readSeq && !ok {
-			last[r.conv] = 0
+		if _, ok := heads[r.conv]; r.kind == readSeq && !ok {
+			heads[r.conv] = readHead{}
 			args = append(args, r.conv)
 		}
 	}
 	err := sqldb.InBatches(args, 1, db.d.MaxRows, func(n int, args []any) error {
-		var heads []struct {
-			ID   int64 `db:"id"`
-			Last int64 `db:"last_seq"`
-		}
-		err := tx.SelectContext(ctx, &heads, `SELECT id, last_seq FROM conversations WHERE id IN (`+sqldb.Repeated("?", n)+`)`, args...)
-		for _, h := range heads {
-			last[h.ID] = h.Last
+		var found []readHead
+		err := tx.SelectContext(ctx, &found, `SELECT id, last_seq, COALESCE(user_lo, 0) AS lo, COALESCE(user_hi, 0) AS hi, blocks
+			FROM conversations WHERE id IN (`+sqldb.Repeated("?", n)+`)`, args...)
+		for _, h := range found {
+			heads[h.ID] = h
 		}
 		return err
 	})
-	return last, err
+	return heads, err
 }

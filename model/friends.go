@@ -6,9 +6,10 @@ import (
 	"errors"
 	"fmt"
 
-	"chatd/model/sqldb"
-
 	"github.com/jmoiron/sqlx"
+
+	"chatd/model/feed"
+	"chatd/model/sqldb"
 )
 
 // Friend is an entry in a user's friend list.
@@ -30,25 +31,11 @@ const (
 	blockedByMe = ` COALESCE(c.blocks & CASE WHEN f.user_id < f.friend_id THEN 1 ELSE 2 END, 0) <> 0 `
 )
 
-// AddFriend makes two users friends and returns the friend's name. Errors:
-// ErrNotFound; ErrAlready; ErrNotAllowed if the friend has blocked the user, or
-// is the user; ErrFull if either has max friends.
-func (db *DB) AddFriend(ctx context.Context, user, friend int64, max int) (name string, err error) {
-	err = db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		if user == friend {
-			return ErrNotAllowed
-		}
-		// Locked, so that the number of friends stays the same until the commit.
-		if err := db.lockUsers(ctx, tx, user, friend); err != nil {
-			return err
-		}
-		err := tx.GetContext(ctx, &name, `SELECT name FROM users WHERE id = ? AND deleted = 0`, friend)
-		if errors.Is(err, sql.ErrNoRows) {
-			return ErrNotFound
-		}
-		if err != nil {
-			return err
-		}
+// AddFriend makes two users friends. The caller announces the change, which has their
+// names. Errors: ErrNotFound; ErrAlready; ErrNotAllowed if the friend has blocked the
+// user, or is the user; ErrFull if either has max friends.
+func (db *DB) AddFriend(ctx context.Context, user, friend int64, max int) (feed.Relation, error) {
+	r, err := db.relate(ctx, feed.Befriended, user, friend, func(ctx context.Context, tx *sqlx.Tx) error {
 		var already int
 		if err := tx.GetContext(ctx, &already, `SELECT COUNT(*) FROM friends WHERE user_id = ? AND friend_id = ?`, user, friend); err != nil {
 			return err
@@ -58,7 +45,7 @@ func (db *DB) AddFriend(ctx context.Context, user, friend int64, max int) (name 
 		}
 		p := pairOf(user, friend)
 		var blocks int64
-		err = tx.GetContext(ctx, &blocks, `SELECT blocks FROM conversations WHERE user_lo = ? AND user_hi = ?`, p.lo, p.hi)
+		err := tx.GetContext(ctx, &blocks, `SELECT blocks FROM conversations WHERE user_lo = ? AND user_hi = ?`, p.lo, p.hi)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
@@ -78,18 +65,69 @@ func (db *DB) AddFriend(ctx context.Context, user, friend int64, max int) (name 
 		return err
 	})
 	if err != nil {
-		return "", fmt.Errorf("add friend %d of user %d: %w", friend, user, err)
+		return feed.Relation{}, fmt.Errorf("add friend %d of user %d: %w", friend, user, err)
 	}
-	return name, nil
+	return r, nil
 }
 
-// DelFriend ends a friendship. Errors: ErrNotFound if there is no such user;
-// ErrAlready if the two are not friends.
-func (db *DB) DelFriend(ctx context.Context, user, friend int64) error {
-	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		if err := db.lockUsers(ctx, tx, friend); err != nil {
-			return err
+// relate runs do in a transaction that changes what is between two users, and records
+// the change in the feed. Their rows are locked, so that the numbers of their friends
+// stay the same until the commit, and changes are numbered in the order of the commits.
+// Errors: ErrNotFound; ErrNotAllowed if the two are the same; those of do.
+func (db *DB) relate(ctx context.Context, what feed.What, by, other int64, do func(ctx context.Context, tx *sqlx.Tx) error) (feed.Relation, error) {
+	c, err := db.writeFeed(ctx, func(ctx context.Context, tx *sqlx.Tx) (c changes, err error) {
+		if by == other {
+			return c, ErrNotAllowed
 		}
+		if err := db.lockUsers(ctx, tx, by, other); err != nil {
+			return c, err
+		}
+		if err := do(ctx, tx); err != nil {
+			return c, err
+		}
+		r, err := number(ctx, tx, what, by, other)
+		c.relations = []feed.Relation{r}
+		return c, err
+	})
+	if err != nil {
+		return feed.Relation{}, err
+	}
+	return c.relations[0], nil
+}
+
+// number gives a change its numbers. The transaction has locked both users' rows.
+// Sessions are numbered in the same way: those with higher numbers begin after the
+// change is committed, and so need not be told.
+func number(ctx context.Context, tx *sqlx.Tx, what feed.What, by, other int64) (feed.Relation, error) {
+	r := feed.Relation{What: what, By: feed.Party{User: by}, Other: feed.Party{User: other}}
+	if _, err := tx.ExecContext(ctx, `UPDATE users SET last_session = last_session + 1 WHERE id IN (?, ?)`, by, other); err != nil {
+		return r, err
+	}
+	var rows []struct {
+		ID     int64  `db:"id"`
+		Name   string `db:"name"`
+		Number int64  `db:"last_session"`
+	}
+	err := tx.SelectContext(ctx, &rows, `SELECT id, name, last_session FROM users WHERE id IN (?, ?)`, by, other)
+	for _, row := range rows {
+		p := &r.By
+		if row.ID == other {
+			p = &r.Other
+		}
+		if p.Number = row.Number; what == feed.Befriended {
+			p.Name = row.Name
+		}
+	}
+	return r, err
+}
+
+// DelFriend ends a friendship. The caller announces the change. Errors: ErrNotFound if
+// there is no such user; ErrAlready if the two are not friends.
+func (db *DB) DelFriend(ctx context.Context, user, friend int64) (feed.Relation, error) {
+	if user == friend {
+		return feed.Relation{}, ErrAlready
+	}
+	r, err := db.relate(ctx, feed.Unfriended, user, friend, func(ctx context.Context, tx *sqlx.Tx) error {
 		err := one(tx.ExecContext(ctx, `DELETE FROM friends WHERE (user_id = ? AND friend_id = ?) OR (user_id = ? AND friend_id = ?)`,
 			user, friend, friend, user))
 		if errors.Is(err, ErrNotFound) {
@@ -98,9 +136,9 @@ func (db *DB) DelFriend(ctx context.Context, user, friend int64) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("delete friend %d of user %d: %w", friend, user, err)
+		return feed.Relation{}, fmt.Errorf("delete friend %d of user %d: %w", friend, user, err)
 	}
-	return nil
+	return r, nil
 }
 
 // Friends lists a user's friends, sorted by ID.
@@ -158,17 +196,14 @@ func (db *DB) Friendships(ctx context.Context, users []int64) ([]Friendship, err
 }
 
 // Block makes user block other, or unblocks. A blocked user can't write to the
-// other one or see their presence. Friends stay friends. Errors: ErrNotFound;
-// ErrNotAllowed if user and other are the same.
-func (db *DB) Block(ctx context.Context, user, other int64, on bool) error {
-	p := pairOf(user, other)
-	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		if user == other {
-			return ErrNotAllowed
-		}
-		if err := db.lockUsers(ctx, tx, other, user); err != nil {
-			return err
-		}
+// other one or see their presence. Friends stay friends. The caller announces the
+// change. Errors: ErrNotFound; ErrNotAllowed if user and other are the same.
+func (db *DB) Block(ctx context.Context, user, other int64, on bool) (feed.Relation, error) {
+	p, what, verb := pairOf(user, other), feed.Blocked, "block"
+	if !on {
+		what, verb = feed.Unblocked, "unblock"
+	}
+	r, err := db.relate(ctx, what, user, other, func(ctx context.Context, tx *sqlx.Tx) error {
 		var c struct {
 			ID     int64 `db:"id"`
 			Blocks int64 `db:"blocks"`
@@ -196,13 +231,9 @@ func (db *DB) Block(ctx context.Context, user, other int64, on bool) error {
 		return err
 	})
 	if err != nil {
-		what := "block"
-		if !on {
-			what = "unblock"
-		}
-		return fmt.Errorf("%s user %d for user %d: %w", what, other, user, err)
+		return feed.Relation{}, fmt.Errorf("%s user %d for user %d: %w", verb, other, user, err)
 	}
-	return nil
+	return r, nil
 }
 
 // Blocked reports whether by has blocked whom. It is a single indexed read.

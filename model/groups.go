@@ -119,8 +119,18 @@ func (db *DB) CreateGroup(ctx context.Context, creator int64, name, desc string,
 // ErrGroupFull if the group has maxMembers members already; ErrFull if the user
 // is in maxGroups groups already.
 func (db *DB) JoinGroup(ctx context.Context, id, user int64, maxMembers, maxGroups int) (*Append, error) {
-	a, err := db.changeGroup(ctx, id, func(ctx context.Context, tx *sqlx.Tx, g *group) (*Append, error) {
+	changes, err := db.writeChange(ctx, func(ctx context.Context, tx *sqlx.Tx) ([]*Append, error) {
+		// The user first: counting reads all of the user's conversations, and messages to
+		// the group must not wait for that.
 		name, err := db.lockUser(ctx, tx, user)
+		if err != nil {
+			return nil, err
+		}
+		full := groupsFull(ctx, tx, user, maxGroups)
+		if full != nil && !errors.Is(full, ErrFull) {
+			return nil, full
+		}
+		g, err := db.lockGroup(ctx, tx, id)
 		if err != nil {
 			return nil, err
 		}
@@ -131,16 +141,16 @@ func (db *DB) JoinGroup(ctx context.Context, id, user int64, maxMembers, maxGrou
 			return nil, ErrAlready
 		case g.Size >= int64(maxMembers):
 			return nil, ErrGroupFull
+		case full != nil:
+			return nil, full
 		}
-		if err := groupsFull(ctx, tx, user, maxGroups); err != nil {
-			return nil, err
-		}
-		return db.addMember(ctx, tx, g, user, name)
+		a, err := db.addMember(ctx, tx, &g, user, name)
+		return []*Append{a}, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("join group %d: %w", id, err)
 	}
-	return a, nil
+	return changes[0], nil
 }
 
 // LeaveGroup removes a member. Errors: ErrNotFound if there is no such group;

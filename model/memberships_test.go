@@ -68,7 +68,7 @@ func TestMemberships(t *testing.T) {
 		notes := toPeer(u[0], u[0], "2")
 		h.store(pair)
 		h.store(notes, toGroup(u[1], g, "3"))
-		want(t, h.Block(ctx, u[0], u[2], true), nil) // a pair without a message
+		want(t, block(h, u[0], u[2], true), nil) // a pair without a message
 		wanted := []Membership{
 			{Conv: g, Group: g, Last: 2, Version: 2, Joined: 1, Delivered: 1, Read: 1},
 			{Conv: pair.Conv, Peer: u[1], Last: 1},
@@ -429,8 +429,8 @@ func TestConversations(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(8)
 		me := u[0]
-		want(t, h.Block(ctx, me, u[7], true), nil) // creates a pair without a message, which isn't listed
-		var order []int64                          // conversations, oldest first
+		want(t, block(h, me, u[7], true), nil) // creates a pair without a message, which isn't listed
+		var order []int64                      // conversations, oldest first
 		for i, x := range u[1:6] {
 			if i != 2 && i != 3 { // the messages 1, 2 and 3 have the same time
 				h.pass(time.Second)

@@ -33,10 +33,15 @@ type Entry struct {
 const (
 	enterRetry = 200 * time.Millisecond
 	keepEvery  = 3 * time.Second // between two checks of a node's lock
+	closeNode  = 2 * time.Second // how long Close tries to delete the node's row
 
 	// NodeLeaves is the longest time for which a node stays in the list of nodes after
 	// its machine has died. After a crash of the process alone, it leaves at once.
 	NodeLeaves = 12 * time.Second
+
+	// nodesReturn is how long it takes until all nodes have their locks again after the
+	// database server has started. It is less than NodeLeaves.
+	nodesReturn = 10 * time.Second
 )
 
 // nodeLock is the name of a node's lock. A node holds it while it runs.
@@ -83,8 +88,14 @@ func (e *Entry) add(ctx context.Context) error {
 		if err := tx.GetContext(ctx, &epoch, `SELECT value FROM meta WHERE name = 'epoch'`+db.d.ForUpdate); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM nodes WHERE IS_USED_LOCK(`+nodeLock+`) IS NULL`); err != nil {
+		returning, err := nodesReturning(ctx, tx)
+		if err != nil {
 			return err
+		}
+		if !returning {
+			if _, err := tx.ExecContext(ctx, `DELETE FROM nodes WHERE IS_USED_LOCK(`+nodeLock+`) IS NULL`); err != nil {
+				return err
+			}
 		}
 		r, err := tx.ExecContext(ctx, `INSERT INTO nodes (name, bus) VALUES (?, ?)`, n.Name, n.Bus)
 		if err != nil {
@@ -104,6 +115,15 @@ func (e *Entry) add(ctx context.Context) error {
 		e.unlock()
 	}
 	return err
+}
+
+// nodesReturning reports whether the database server has started so recently that nodes
+// may not have taken their locks again.
+func nodesReturning(ctx context.Context, q sqlx.QueryerContext) (bool, error) {
+	var name string
+	var seconds int64
+	err := q.QueryRowxContext(ctx, `SHOW GLOBAL STATUS LIKE 'Uptime'`).Scan(&name, &seconds)
+	return time.Duration(seconds)*time.Second < nodesReturn, err
 }
 
 func (e *Entry) unlock() {
@@ -143,14 +163,20 @@ func (e *Entry) keep(ctx context.Context) {
 }
 
 // Others lists the other nodes that run: all of them, or those that entered the list
-// before this one. It blocks on the database.
+// before this one. If the database server has just started, the latter includes nodes that
+// may have ended, as it isn't known yet who has. It blocks on the database.
 func (e *Entry) Others(ctx context.Context, before bool) (l []Node, err error) {
 	if e.lock == nil {
 		return nil, nil
 	}
-	below := sql.NullInt64{Int64: e.id, Valid: before}
-	err = e.db.sql.Select(ctx, &l, `SELECT name, bus FROM nodes
-		WHERE id <> ? AND id < COALESCE(?, id + 1) AND IS_USED_LOCK(`+nodeLock+`) IS NOT NULL ORDER BY id`, e.id, below)
+	below, returning := sql.NullInt64{Int64: e.id, Valid: before}, false
+	if before {
+		returning, err = nodesReturning(ctx, e.db.sql.Reader)
+	}
+	if err == nil {
+		err = e.db.sql.Select(ctx, &l, `SELECT name, bus FROM nodes
+			WHERE id <> ? AND id < COALESCE(?, id + 1) AND (? OR IS_USED_LOCK(`+nodeLock+`) IS NOT NULL) ORDER BY id`, e.id, below, returning)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("list the nodes: %w", err)
 	}
@@ -164,7 +190,11 @@ func (e *Entry) Close() {
 	}
 	e.end()
 	e.wg.Wait()
-	e.unlock() // the next node deletes the row
+	e.unlock()
+	// If this fails, the next node deletes the row.
+	ctx, cancel := context.WithTimeout(context.Background(), closeNode)
+	defer cancel()
+	_, _ = e.db.sql.Writer.ExecContext(ctx, `DELETE FROM nodes WHERE id = ?`, e.id)
 }
 
 // Node returns what this process entered with.

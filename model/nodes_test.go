@@ -476,6 +476,34 @@ func TestEnterWaitsForLock(t *testing.T) {
 	want(t, <-done, nil)
 }
 
+// A node that starts right after a restart of the database server finds the nodes that
+// were running, although they haven't taken their locks again.
+func TestNodesAfterDatabaseRestart(t *testing.T) {
+	server := realservice.NewMariaDB(t)
+	h := newHarness(t, Options{DB: server.URL})
+	before := &Entry{db: h.DB, node: Node{Name: "before", Bus: 7}, log: h.o.Logger.Warn} // its keep comes late
+	want(t, before.add(ctx), nil)
+	defer before.unlock()
+	server.Kill(t)
+	server.Start(t)
+	var e *Entry
+	for err := errors.New(""); err != nil; { // connections from before the restart fail once
+		e, err = h.Enter(ctx, Node{Name: "after"})
+	}
+	defer e.Close()
+	others, err := e.Others(ctx, true)
+	want(t, err, nil)
+	if len(others) != 1 || others[0] != before.node {
+		t.Errorf("after the restart, the other nodes are %v, want %v", others, before.node)
+	}
+	// If it doesn't come back, it isn't listed for long.
+	for len(others) > 0 {
+		time.Sleep(100 * time.Millisecond)
+		others, err = e.Others(ctx, true)
+		want(t, err, nil)
+	}
+}
+
 // onWarning is a log handler that signals records.
 type onWarning struct {
 	slog.Handler

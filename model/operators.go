@@ -2,6 +2,8 @@ package model
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 
 	"github.com/jmoiron/sqlx"
@@ -12,7 +14,7 @@ import (
 // Ban bans a user from logging in, or lifts the ban. A ban ends all tokens and
 // sessions of the user; nodes find that in the feed. Errors: ErrNotFound.
 func (db *DB) Ban(ctx context.Context, id int64, on bool) error {
-	_, err := db.writeFeed(ctx, func(ctx context.Context, tx *sqlx.Tx) (c changes, err error) {
+	err := db.writeOperator(ctx, func(ctx context.Context, tx *sqlx.Tx) (c changes, err error) {
 		if err = one(tx.ExecContext(ctx, `UPDATE users SET banned = ? WHERE id = ? AND deleted = 0`, on, id)); err == nil && on {
 			c.ended, err = db.endAll(ctx, tx, id)
 		}
@@ -31,7 +33,7 @@ func (db *DB) Ban(ctx context.Context, id int64, on bool) error {
 // OperatorPassword sets the hash of a user's password, and ends all tokens and
 // sessions of the user; nodes find that in the feed. Errors: ErrNotFound.
 func (db *DB) OperatorPassword(ctx context.Context, id int64, hash string) error {
-	_, err := db.writeFeed(ctx, func(ctx context.Context, tx *sqlx.Tx) (c changes, err error) {
+	err := db.writeOperator(ctx, func(ctx context.Context, tx *sqlx.Tx) (c changes, err error) {
 		if err = one(tx.ExecContext(ctx, `UPDATE users SET password_hash = ? WHERE id = ? AND deleted = 0`, hash, id)); err == nil {
 			c.ended, err = db.endAll(ctx, tx, id)
 		}
@@ -47,72 +49,87 @@ func (db *DB) OperatorPassword(ctx context.Context, id int64, hash string) error
 // keeps the name for Options.ReserveNames: nobody can register it, nor a name that looks
 // like it in another script. DeleteUser removes friendships and
 // memberships, and dismisses the groups that the user created. Nobody can write to
-// the user any more. Nodes find the changes of groups, and the end of the user's
-// sessions, in the feed, and who has to be told in Departures. Errors: ErrNotFound.
+// the user any more. Nodes find the changes of groups and friends, and the end of the
+// user's sessions, in the feed. Errors: ErrNotFound.
+//
+// The first transaction ends the account: the user can't log in any more, and
+// nobody can add them. Further ones remove the rest, page by page: a user may have very
+// many friends and conversations, which appends need, too. If DeleteUser fails after
+// the first one, nodes continue: see FinishDeletions.
 func (db *DB) DeleteUser(ctx context.Context, id int64) error {
-	_, err := db.writeFeed(ctx, func(ctx context.Context, tx *sqlx.Tx) (changes, error) { return db.deleteUser(ctx, tx, id) })
-	if err != nil {
+	if err := db.endAccount(ctx, id); err != nil {
 		return fmt.Errorf("delete user %d: %w", id, err)
+	}
+	if err := db.finishDeletion(ctx, id); err != nil {
+		return fmt.Errorf("user %d is deleted, but not yet removed from all conversations and lists of friends; running nodes continue with that: %w", id, err)
 	}
 	return nil
 }
 
-// deleteUser returns the changes of the groups that the user was in, and which
-// sessions have ended.
-func (db *DB) deleteUser(ctx context.Context, tx *sqlx.Tx, id int64) (all changes, err error) {
-	err = one(tx.ExecContext(ctx, `UPDATE users SET deleted = 1, deleted_at = ?, password_hash = '' WHERE id = ? AND deleted = 0`, db.nowMS(), id))
-	if err != nil {
-		return all, err
+// endAccount is the first transaction of DeleteUser.
+func (db *DB) endAccount(ctx context.Context, id int64) error {
+	return db.writeOperator(ctx, func(ctx context.Context, tx *sqlx.Tx) (c changes, err error) {
+		err = one(tx.ExecContext(ctx, `UPDATE users SET deleted = 1, deleted_at = ?, password_hash = '' WHERE id = ? AND deleted = 0`, db.nowMS(), id))
+		if err == nil {
+			_, err = tx.ExecContext(ctx, `INSERT INTO deletions (user_id) VALUES (?)`, id)
+		}
+		if err == nil {
+			c.ended, err = db.endAll(ctx, tx, id)
+		}
+		return c, err
+	})
+}
+
+// FinishDeletions finishes what calls of DeleteUser have begun: the process may have
+// ended before it was done. Nodes call it from time to time. It blocks.
+func (db *DB) FinishDeletions(ctx context.Context) error {
+	var users []int64
+	if err := db.sql.Select(ctx, &users, `SELECT user_id FROM deletions ORDER BY user_id`); err != nil {
+		return fmt.Errorf("read which deletions of users aren't finished: %w", err)
 	}
-	if all.ended, err = db.endAll(ctx, tx, id); err != nil {
-		return all, err
+	for _, id := range users {
+		if err := db.finishDeletion(ctx, id); err != nil {
+			return fmt.Errorf("finish the deletion of user %d: %w", id, err)
+		}
 	}
-	convs, err := db.lockConversations(ctx, tx, id)
-	if err != nil {
-		return all, err
-	}
-	for i := range convs {
-		c := &convs[i]
-		if c.Kind == kindPair {
-			if _, err := tx.ExecContext(ctx, `UPDATE conversations SET blocks = blocks | ? WHERE id = ?`, pairClosed, c.ID); err != nil {
-				return all, err
+	return nil
+}
+
+// deletionPage is how many conversations or friends of a deleted user one transaction
+// changes. Meanwhile, they are locked.
+const deletionPage = 100
+
+// finishDeletion removes a deleted user from conversations and from lists of friends.
+// Several processes may do that for the same user.
+func (db *DB) finishDeletion(ctx context.Context, id int64) error {
+	for _, page := range []func(ctx context.Context, tx *sqlx.Tx, user int64) (c changes, more bool, err error){db.leavePage, db.unfriendPage} {
+		for more := true; more; {
+			if err := ctx.Err(); err != nil {
+				return err
 			}
-			continue
-		}
-		var a *Append
-		if c.Role == roleCreator {
-			a, err = db.dismiss(ctx, tx, &c.group)
-		} else {
-			a, err = db.removeMember(ctx, tx, &c.group, id)
-		}
-		if err != nil {
-			return all, err
-		}
-		all.groups = append(all.groups, a)
-	}
-	var friends []int64
-	if err := tx.SelectContext(ctx, &friends, `SELECT friend_id FROM friends WHERE user_id = ?`, id); err != nil {
-		return all, err
-	}
-	if err := db.recordDeparture(ctx, tx, id, friends, all.groups); err != nil {
-		return all, err
-	}
-	for _, f := range friends {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM friends WHERE user_id = ? AND friend_id = ?`, f, id); err != nil {
-			return all, err
+			err := db.writeOperator(ctx, func(ctx context.Context, tx *sqlx.Tx) (c changes, err error) {
+				c, more, err = page(ctx, tx, id)
+				return c, err
+			})
+			if err != nil {
+				return err
+			}
 		}
 	}
-	for _, q := range []string{
-		`DELETE FROM members WHERE user_id = ?`,
-		`DELETE FROM friends WHERE user_id = ?`,
-		`DELETE FROM cursors WHERE user_id = ?`,
-		`DELETE FROM devices WHERE user_id = ?`,
-	} {
-		if _, err := tx.ExecContext(ctx, q, id); err != nil {
-			return all, err
-		}
+	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, `DELETE FROM devices WHERE user_id = ?`, id)
+		return err
+	})
+	for more := true; err == nil && more; {
+		more, err = db.sweepCursors(ctx, id)
 	}
-	return all, nil
+	if err != nil {
+		return err
+	}
+	return db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, `DELETE FROM deletions WHERE user_id = ?`, id)
+		return err
+	})
 }
 
 // joined is a conversation that a user is in. Of group, only ID, Last, Version and
@@ -123,23 +140,77 @@ type joined struct {
 	Role int64 `db:"role"`
 }
 
-// lockConversations lists a user's conversations, sorted by ID, and locks their
-// rows.
-func (db *DB) lockConversations(ctx context.Context, tx *sqlx.Tx, user int64) (all []joined, err error) {
-	const list = `SELECT c.id, c.kind, c.last_seq, c.version, c.size, m.role FROM members m JOIN conversations c ON c.id = m.conversation_id
-		WHERE m.user_id = ? ORDER BY c.id`
-	if err := tx.SelectContext(ctx, &all, list, user); err != nil || db.d.ForUpdate == "" {
-		return all, err
+// leavePage closes a page of a deleted user's pairs, and removes the user from a page of
+// groups. more reports whether there are others.
+func (db *DB) leavePage(ctx context.Context, tx *sqlx.Tx, user int64) (c changes, more bool, err error) {
+	var ids []int64
+	if err := tx.SelectContext(ctx, &ids, `SELECT conversation_id FROM members WHERE user_id = ? ORDER BY conversation_id`+db.d.Limit, user, deletionPage); err != nil {
+		return c, false, err
 	}
-	for _, c := range all {
-		if _, err := tx.ExecContext(ctx, `SELECT id FROM conversations WHERE id = ?`+db.d.ForUpdate, c.ID); err != nil {
-			return nil, err
+	for _, id := range ids { // sorted, as in all transactions: no deadlocks
+		var g joined
+		// The lock first: another process may be removing the user, too.
+		if err := tx.GetContext(ctx, &g, `SELECT id, kind, last_seq, version, size FROM conversations WHERE id = ?`+db.d.ForUpdate, id); err != nil {
+			return c, false, err
+		}
+		err := tx.GetContext(ctx, &g.Role, `SELECT role FROM members WHERE conversation_id = ? AND user_id = ?`, id, user)
+		if errors.Is(err, sql.ErrNoRows) {
+			continue
+		}
+		if err != nil {
+			return c, false, err
+		}
+		var a *Append
+		switch {
+		case g.Kind == kindPair:
+			if _, err = tx.ExecContext(ctx, `UPDATE conversations SET blocks = blocks | ? WHERE id = ?`, pairClosed, id); err == nil {
+				_, err = tx.ExecContext(ctx, `DELETE FROM members WHERE conversation_id = ? AND user_id = ?`, id, user)
+			}
+		case g.Role == roleCreator:
+			a, err = db.dismiss(ctx, tx, &g.group)
+		default:
+			a, err = db.removeMember(ctx, tx, &g.group, user)
+		}
+		if err != nil {
+			return c, false, err
+		}
+		if a != nil {
+			c.groups = append(c.groups, a)
 		}
 	}
-	// Read again: the user may have left some of them before the lock.
-	all = nil
-	err = tx.SelectContext(ctx, &all, list, user)
-	return all, err
+	return c, len(ids) == deletionPage, nil
+}
+
+// unfriendPage ends a page of a deleted user's friendships. more reports whether there
+// are others.
+func (db *DB) unfriendPage(ctx context.Context, tx *sqlx.Tx, user int64) (c changes, more bool, err error) {
+	var friends []int64
+	if err := tx.SelectContext(ctx, &friends, `SELECT friend_id FROM friends WHERE user_id = ? ORDER BY friend_id`+db.d.Limit, user, deletionPage); err != nil {
+		return c, false, err
+	}
+	for _, friend := range friends {
+		if err := db.lockUsers(ctx, tx, friend); errors.Is(err, ErrNotFound) { // deleted, too
+			err = nil
+		} else if err != nil {
+			return c, false, err
+		}
+		err := one(tx.ExecContext(ctx, `DELETE FROM friends WHERE user_id = ? AND friend_id = ?`, user, friend))
+		if errors.Is(err, ErrNotFound) { // another process has just done it
+			continue
+		}
+		if err == nil {
+			_, err = tx.ExecContext(ctx, `DELETE FROM friends WHERE user_id = ? AND friend_id = ?`, friend, user)
+		}
+		var r feed.Relation
+		if err == nil {
+			r, err = number(ctx, tx, feed.Unfriended, user, friend)
+		}
+		if err != nil {
+			return c, false, err
+		}
+		c.relations = append(c.relations, r)
+	}
+	return c, len(friends) == deletionPage, nil
 }
 
 // endAll ends all tokens and sessions of a user. The transaction has locked the

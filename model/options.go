@@ -24,6 +24,10 @@ const (
 	DefaultCursorBehind   = 500 // messages
 	DefaultTokenLife      = 30 * 24 * time.Hour
 
+	// ReadInterval is how often read cursors are written, if other processes may serve
+	// clients from the store: they find them in the feed.
+	ReadInterval = 3 * time.Second
+
 	maxReserve = 100 * 365 * 24 * time.Hour // of ReserveNames; it catches typos
 
 	maxDaily      = 1 << 30 // of MessagesPerDay and MessagesFromStrangers; it catches typos

@@ -104,7 +104,7 @@ func TestTracePair(t *testing.T) {
 		_, err := h.TracePair(ctx, u[1], u[0])
 		want(t, err, ErrNotFound)
 		h.store(toPeer(u[1], u[0], "x"))
-		want(t, h.Block(ctx, u[0], u[1], true), nil)
+		want(t, block(h, u[0], u[1], true), nil)
 		c, err := h.TracePair(ctx, u[1], u[0])
 		want(t, err, nil)
 		if c.Group() || c.Lo != u[0] || c.Hi != u[1] || !c.Blocked(u[0]) || c.Blocked(u[1]) || c.Closed() {

@@ -1,14 +1,16 @@
 package model
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/jmoiron/sqlx"
+	"chatd/model/feed"
 )
 
 var ctx = context.Background()
@@ -226,17 +228,25 @@ func TestDeleteUser(t *testing.T) {
 		h.store(a, b)
 		before, _, err := h.MemberIDs(ctx, others)
 		want(t, err, nil)
-		var all changes
-		want(t, h.write(ctx, func(ctx context.Context, tx *sqlx.Tx) (err error) {
-			all, err = h.deleteUser(ctx, tx, u[0])
-			return err
-		}), nil)
-		changes := all.groups
-		if len(changes) != 2 {
-			t.Fatalf("deleteUser = %v, want a change of each group", changes)
+		f := follow(t, h)
+		f.seen[others] = 1
+		want(t, h.DeleteUser(ctx, u[0]), nil)
+		f.look()
+		var got feed.Row
+		for _, r := range f.rows {
+			got.Spans = append(got.Spans, r.Spans...)
+			got.Relations, got.Members = append(got.Relations, r.Relations...), append(got.Members, r.Members...)
 		}
-		wantChange(t, "the user's own group", changes[0], Append{Group: own, Conv: own, Version: 3}, Change{Kind: Dismissed})
-		wantChange(t, "the other group", changes[1], Append{Group: others, Conv: others, Version: 3, Last: 1}, Change{Kind: Left, User: u[0], Count: 1})
+		slices.SortFunc(got.Spans, func(a, b feed.Span) int { return cmp.Compare(a.Conv, b.Conv) })
+		if want := (feed.Row{
+			Spans: []feed.Span{{Conv: own, Version: 3, First: 1}, {Conv: others, Version: 3, First: 2, Last: 1}},
+			Notices: feed.Notices{
+				Relations: []feed.Relation{{What: feed.Unfriended, By: feed.Party{User: u[0], Number: 3}, Other: feed.Party{User: u[1], Number: 2}}},
+				Members:   []feed.Member{{Group: others, User: u[0], Version: 3, Last: 1}},
+			},
+		}); !reflect.DeepEqual(got, want) {
+			t.Errorf("the feed has %+v, want %+v", got, want)
+		}
 
 		if f, _ := h.Friends(ctx, u[1]); len(f) != 0 {
 			t.Errorf("Friends = %v, want none", f)

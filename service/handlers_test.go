@@ -169,7 +169,7 @@ func TestRefusals(t *testing.T) {
 	if _, err := n.db.DismissGroup(t.Context(), gone, dora); err != nil {
 		t.Fatal(err)
 	}
-	if err := n.db.Block(t.Context(), berta, dora, true); err != nil {
+	if _, err := n.db.Block(t.Context(), berta, dora, true); err != nil {
 		t.Fatal(err)
 	}
 

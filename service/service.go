@@ -22,6 +22,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"chatd/model"
+	"chatd/model/feed"
 	"chatd/proto"
 	"chatd/reactor"
 	"chatd/service/bus"
@@ -48,8 +49,7 @@ type (
 const (
 	drainSlots = 64                     // different retry_after values while draining
 	awayRepair = 200 * time.Millisecond // interval of repair while Redis is unavailable
-	trimEvery  = time.Minute            // how often old rows of the feed are deleted
-	departures = time.Second            // how often deletions of accounts are read from the store
+	upkeep     = time.Minute            // how often old rows of the feed are deleted, and deletions of users finished
 )
 
 // Service is the chat of one node. It implements reactor.Handler. Its method
@@ -119,26 +119,24 @@ func (s *Service) Start(r *reactor.Reactor, store Store, b bus.Bus, node string,
 	s.tracer = trace.NewTracer(node, store, s.sessions, s.presence, s.delivery, s.cfg.Presence.Grace)
 	s.table = s.newTable()
 
-	departed, err := s.people.NewDepartures(reactor.OffLoop(s.ctx), s.log)
-	if err != nil {
-		return err
-	}
 	s.run(func(t Off) { s.courier.Run(t) })
 	s.run(s.cluster.Run)
 	s.run(s.presence.Run)
 	s.run(func(t Off) { s.presence.RunGone(t) })
-	repair := s.delivery.NewRepair(reactor.OffLoop(s.ctx))
+	repair := s.delivery.NewRepair(reactor.OffLoop(s.ctx), s.noticed)
 	s.run(func(t Off) { s.repair(t, repair) })
 	s.run(s.afterOutages)
 	s.run(func(t Off) {
-		every(t, trimEvery, func() {
+		every(t, upkeep, func() {
 			if err := store.TrimFeed(t); err != nil && t.Err() == nil {
 				s.log.Error("trimming the feed failed", "err", err)
+			}
+			if err := store.FinishDeletions(t); err != nil && t.Err() == nil {
+				s.log.Error("removing a deleted user failed; retrying", "err", err)
 			}
 		})
 	})
 	s.run(func(t Off) { every(t, session.UseEvery, s.sessions.RecordUse) })
-	s.run(func(t Off) { every(t, departures, func() { departed.Look(t) }) })
 	s.run(func(t Off) { every(t, delivery.SaveEvery, s.delivery.SaveProgress) })
 	return nil
 }
@@ -212,6 +210,8 @@ func (s *Service) Receive(ms []bus.Message) {
 			s.delivery.NewMessages(p.NewMessages)
 		case p.Push != nil && c.Kind == bus.GroupChannel: // see bus.Push: this is an event
 			s.delivery.GroupEventElsewhere(c.ID, p.Push.Body)
+		case p.Push != nil && p.Push.About.Number != 0:
+			s.sessions.TellOfHere(c.ID, p.Push.About, p.Push.Body, nil)
 		case p.Push != nil:
 			s.sessions.TellHere(c.ID, p.Push.Body, nil)
 		case p.Presence != nil:
@@ -261,6 +261,17 @@ func (s *Service) afterOutages(t Off) {
 		case <-s.back:
 		}
 		s.sessions.AnnounceAll(t)
+	}
+}
+
+// noticed handles notices of transactions that other processes have committed. Their
+// hints may have come before, may come later, or may be lost.
+func (s *Service) noticed(n *feed.Notices) {
+	for i := range n.Relations {
+		s.people.Changed(&n.Relations[i])
+	}
+	for i := range n.Reads {
+		s.messages.ReadElsewhere(&n.Reads[i])
 	}
 }
 

@@ -28,4 +28,5 @@ type Store interface {
 	trace.Store
 
 	TrimFeed(ctx context.Context) error
+	FinishDeletions(ctx context.Context) error
 }

@@ -164,7 +164,7 @@ func TestTracePair(t *testing.T) {
 	if s := states(got); s != "anna/default=has, berta=has never logged in" || got.Conversation.Group || len(got.Conversation.Pair) != 2 {
 		t.Errorf("states %s in %+v, want anna to have it and berta never logged in, in a pair", s, got.Conversation)
 	}
-	if err := n.db.Block(t.Context(), ids[1], ids[0], true); err != nil {
+	if _, err := n.db.Block(t.Context(), ids[1], ids[0], true); err != nil {
 		t.Fatal(err)
 	}
 	got = n.trace(trace.Query{Pair: pair, CID: "refused", Sender: "anna"})

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -57,6 +58,7 @@ func TestClusterFaults(t *testing.T) {
 	t.Run("users who come and go while a node is cut off", func(t *testing.T) { usersWhileCutOff(t, c) })
 	t.Run("users who come and go without Redis", func(t *testing.T) { usersWithoutRedis(t, c) })
 	t.Run("sessions that end without Redis", func(t *testing.T) { sessionsWithoutRedis(t, c) })
+	t.Run("notices while a node is cut off", func(t *testing.T) { noticesWhileCutOff(t, c) })
 }
 
 // nodesKilled checks that the clients of a killed node continue on another one,
@@ -454,4 +456,49 @@ func sessionsWithoutRedis(t *testing.T, c *cluster) {
 		}
 	}
 	moved.call(&proto.Request{Op: proto.CONVERSATIONS}) // still logged in
+}
+
+// noticesWhileCutOff checks that whatever is pushed about a change on one node reaches
+// clients of a node that is silently cut off from Redis: changes of friends and blocks,
+// read receipts, and who joins and leaves groups.
+func noticesWhileCutOff(t *testing.T, c *cluster) {
+	v := newValve(t, strings.TrimPrefix(c.redis.URL, "redis://"))
+	n := c.addNode(t, "node8", "redis://"+v.l.Addr().String())
+	n.start(t)
+	user, reader := newPerson(t, c.nodes[1].chat, "changes much"), newPerson(t, c.nodes[1].chat, "reads")
+	friend := newPerson(t, n.chat, "cut off")
+	other := newDevice(t, n.chat, "changes much", "other", nil) // of the first user
+	other.login()
+	friend.say(client.User(reader.id), "text")
+	reader.receives(client.User(friend.id), "text")
+	group, err := friend.CreateGroup(t.Context(), "cut off", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.shut(true)
+	// gets waits for a change on a device. The SDK reports each one once.
+	gets := func(p *person, kind client.ChangeKind, what string, do func() error) {
+		t.Helper()
+		p.note(func() { p.changes = nil })
+		began := time.Now()
+		if err := do(); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		p.until(what, clusterTimeout, func() bool {
+			return slices.ContainsFunc(p.changes, func(ch client.Change) bool { return ch.Kind == kind })
+		})
+		t.Logf("%s: after %s", what, time.Since(began).Round(time.Millisecond))
+	}
+	gets(friend, client.FriendAdded, "ADD_FRIEND", func() error { _, err := user.AddFriend(t.Context(), friend.id); return err })
+	gets(other, client.UserBlocked, "BLOCK on the other device", func() error { return user.Block(t.Context(), friend.id, true) })
+	gets(other, client.UserUnblocked, "BLOCK on the other device, off", func() error { return user.Block(t.Context(), friend.id, false) })
+	gets(friend, client.FriendRemoved, "DEL_FRIEND", func() error { return user.DelFriend(t.Context(), friend.id) })
+	gets(friend, client.MemberJoined, "ADD_GROUP", func() error { _, err := user.JoinGroup(t.Context(), group); return err })
+	gets(friend, client.MemberLeft, "LEAVE_GROUP", func() error { return user.LeaveGroup(t.Context(), group) })
+	began := time.Now()
+	reader.MarkRead(client.User(friend.id), 1)
+	friend.until("RECEIPT", clusterTimeout, func() bool { return friend.reads[client.User(reader.id)] == 1 })
+	t.Logf("RECEIPT: after %s", time.Since(began).Round(time.Millisecond))
+	v.shut(false)
+	n.drain(t)
 }

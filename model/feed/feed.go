@@ -29,7 +29,19 @@ type Row struct {
 	Time      int64 // Unix seconds, by the database's clock
 	Spans     []Span
 	Ended     []Ended // which sessions the transaction has ended
+	Notices
 }
+
+// Notices are the changes that the clients of other users, or other devices, are told
+// of, apart from messages.
+type Notices struct {
+	Relations []Relation
+	Members   []Member
+	Reads     []Read
+}
+
+// Empty reports whether there are none.
+func (n *Notices) Empty() bool { return len(n.Relations)+len(n.Members)+len(n.Reads) == 0 }
 
 // Span is what a transaction has changed in one conversation: it added the
 // messages First to Last, or changed a group's members, or both. A transaction adds
@@ -96,56 +108,185 @@ const (
 	whys                      // the end of the list
 )
 
-// kindEnded is the kind of an Ended in the column extra. There, each value has a
-// byte for its kind, its length, and its encoding. Readers skip kinds that only a
-// newer release knows.
-const kindEnded = 1
-
-// appendEnded appends the value of e for the column extra. scratch is overwritten.
-func appendEnded(dst, scratch []byte, e *Ended) (_, _ []byte) {
-	b := binary.AppendUvarint(append(scratch[:0], byte(e.Why)), uint64(e.User))
-	b = binary.AppendUvarint(b, uint64(e.Before))
-	b = binary.AppendUvarint(b, uint64(e.Keep))
-	b = append(b, e.Device...)
-	dst = binary.AppendUvarint(append(dst, kindEnded), uint64(len(b)))
-	return append(dst, b...), b
+// Relation says that two users have become friends, or no longer are, or that By has
+// blocked Other, or no longer does.
+type Relation struct {
+	What      What
+	By, Other Party
 }
 
-// decodeExtra decodes the column extra. Errors: ErrBroken.
-func decodeExtra(b []byte) (ended []Ended, err error) {
+// Party is one of the two users of a Relation. Number is the change's among the user's
+// changes and sessions: later ones have higher numbers.
+type Party struct {
+	User, Number int64
+	Name         string // only if they have become friends
+}
+
+// What is what has changed between two users.
+type What byte
+
+const (
+	Befriended What = 1 + iota
+	Unfriended
+	Blocked
+	Unblocked
+	whats // the end of the list
+)
+
+// Member says that a user has joined a group, or is no longer in it.
+type Member struct {
+	Group, User int64
+	Version     int64 // the group's membership version after the change
+	Last        int64 // the seq of the group's last message before the change
+	Joined      bool
+	Name        string // of the user; only if Joined
+}
+
+// Read says up to which seq a user has read a conversation.
+type Read struct {
+	Conv, User int64
+	Peer       int64 // the other user of a pair; 0 for a group
+	Seq        int64
+	Alone      bool // the peer isn't told: one of the two has blocked the other
+}
+
+// Kinds of values in the column extra. There, each value has a byte for its kind, its
+// length, and its encoding. Readers skip kinds that only a newer release knows.
+const (
+	kindEnded byte = 1 + iota
+	kindRelation
+	kindMember
+	kindRead
+)
+
+// appendExtra appends a value for the column extra: a byte, numbers that aren't
+// negative, and texts.
+func appendExtra(dst []byte, kind, first byte, numbers []int64, texts ...string) []byte {
+	var scratch [128]byte
+	b := append(scratch[:0], first)
+	for _, v := range numbers {
+		b = binary.AppendUvarint(b, uint64(v))
+	}
+	for i, t := range texts {
+		if i < len(texts)-1 { // the last one has the rest
+			b = binary.AppendUvarint(b, uint64(len(t)))
+		}
+		b = append(b, t...)
+	}
+	dst = binary.AppendUvarint(append(dst, kind), uint64(len(b)))
+	return append(dst, b...)
+}
+
+func appendEnded(dst []byte, e *Ended) []byte {
+	return appendExtra(dst, kindEnded, byte(e.Why), []int64{e.User, e.Before, e.Keep}, e.Device)
+}
+
+func appendRelation(dst []byte, r *Relation) []byte {
+	return appendExtra(dst, kindRelation, byte(r.What), []int64{r.By.User, r.By.Number, r.Other.User, r.Other.Number}, r.By.Name, r.Other.Name)
+}
+
+func appendMember(dst []byte, m *Member) []byte {
+	return appendExtra(dst, kindMember, flag(m.Joined), []int64{m.Group, m.User, m.Version, m.Last}, m.Name)
+}
+
+func appendRead(dst []byte, r *Read) []byte {
+	return appendExtra(dst, kindRead, flag(r.Alone), []int64{r.Conv, r.User, r.Peer, r.Seq})
+}
+
+func flag(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// decodeExtra decodes the column extra into row. Errors: ErrBroken.
+func decodeExtra(b []byte, row *Row) error {
 	for len(b) > 0 {
 		size, n := binary.Uvarint(b[1:])
 		if n <= 0 || size > uint64(len(b)-1-n) {
-			return nil, ErrBroken
+			return ErrBroken
 		}
-		kind, value := b[0], b[1+n:][:size]
+		kind, d := b[0], extraDecoder{b: b[1+n:][:size]}
 		b = b[1+n:][size:]
-		if kind != kindEnded {
-			continue
+		switch kind {
+		case kindEnded:
+			e := Ended{Why: Why(d.first(byte(whys)))}
+			d.numbers(&e.User, &e.Before, &e.Keep)
+			e.Device = string(d.b)
+			row.Ended = append(row.Ended, e)
+		case kindRelation:
+			r := Relation{What: What(d.first(byte(whats)))}
+			d.numbers(&r.By.User, &r.By.Number, &r.Other.User, &r.Other.Number)
+			r.By.Name = d.text()
+			r.Other.Name = string(d.b)
+			row.Relations = append(row.Relations, r)
+		case kindMember:
+			m := Member{Joined: d.flag()}
+			d.numbers(&m.Group, &m.User, &m.Version, &m.Last)
+			m.Name = string(d.b)
+			row.Members = append(row.Members, m)
+		case kindRead:
+			r := Read{Alone: d.flag()}
+			d.numbers(&r.Conv, &r.User, &r.Peer, &r.Seq)
+			row.Reads = append(row.Reads, r)
 		}
-		e, err := decodeEnded(value)
-		if err != nil {
-			return nil, err
+		if d.broken {
+			return ErrBroken
 		}
-		ended = append(ended, e)
 	}
-	return ended, nil
+	return nil
 }
 
-func decodeEnded(b []byte) (e Ended, err error) {
-	if len(b) == 0 || b[0] == 0 || Why(b[0]) >= whys {
-		return Ended{}, ErrBroken
+// extraDecoder decodes a value of the column extra.
+type extraDecoder struct {
+	b      []byte
+	broken bool
+}
+
+// first returns the first byte, which must be from 1 to end-1.
+func (d *extraDecoder) first(end byte) byte {
+	if len(d.b) == 0 || d.b[0] == 0 || d.b[0] >= end {
+		d.b, d.broken = nil, true
+		return 0
 	}
-	e.Why, b = Why(b[0]), b[1:]
-	for _, to := range []*int64{&e.User, &e.Before, &e.Keep} {
-		v, n := binary.Uvarint(b)
+	v := d.b[0]
+	d.b = d.b[1:]
+	return v
+}
+
+// flag returns the first byte, which must be 0 or 1.
+func (d *extraDecoder) flag() bool {
+	if len(d.b) == 0 || d.b[0] > 1 {
+		d.b, d.broken = nil, true
+		return false
+	}
+	v := d.b[0] == 1
+	d.b = d.b[1:]
+	return v
+}
+
+func (d *extraDecoder) numbers(to ...*int64) {
+	for _, p := range to {
+		v, n := binary.Uvarint(d.b)
 		if n <= 0 || v > 1<<62 {
-			return Ended{}, ErrBroken
+			d.b, d.broken = nil, true
+			return
 		}
-		*to, b = int64(v), b[n:]
+		*p, d.b = int64(v), d.b[n:]
 	}
-	e.Device = string(b)
-	return e, nil
+}
+
+func (d *extraDecoder) text() string {
+	n := int64(0)
+	d.numbers(&n)
+	if n > int64(len(d.b)) {
+		d.b, d.broken = nil, true
+		return ""
+	}
+	t := string(d.b[:n])
+	d.b = d.b[n:]
+	return t
 }
 
 // minSpan is the size of the smallest encoded span, in bytes.

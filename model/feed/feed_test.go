@@ -2,6 +2,7 @@ package feed
 
 import (
 	"errors"
+	"reflect"
 	"slices"
 	"testing"
 )
@@ -31,26 +32,40 @@ func TestSpans(t *testing.T) {
 	}
 }
 
-// What appendEnded encodes, decodeExtra returns, and it skips what a newer release has
-// added.
+// What Lane adds to the column extra, decodeExtra returns, and it skips what a newer
+// release has added.
 func TestExtra(t *testing.T) {
-	want := []Ended{
-		{User: 7, Device: "phone 你", Before: 1 << 50, Why: Replaced},
-		{User: 1 << 40, Before: 3, Keep: 2, Why: LoggedOut},
-		{User: 8, Before: 4, Why: ByOperator},
+	want := Row{
+		Ended: []Ended{
+			{User: 7, Device: "phone 你", Before: 1 << 50, Why: Replaced},
+			{User: 1 << 40, Before: 3, Keep: 2, Why: LoggedOut},
+			{User: 8, Before: 4, Why: ByOperator},
+		},
+		Notices: Notices{
+			Relations: []Relation{
+				{What: Befriended, By: Party{7, 1 << 50, "anna 你"}, Other: Party{8, 2, "berta"}},
+				{What: Unblocked, By: Party{1 << 40, 1, ""}, Other: Party{8, 3, ""}},
+			},
+			Members: []Member{
+				{Group: 1 << 40, User: 7, Version: 4, Last: 9, Joined: true, Name: "anna 你"},
+				{Group: 9, User: 8, Version: 5},
+			},
+			Reads: []Read{{Conv: 1 << 40, User: 7, Peer: 8, Seq: 1 << 50, Alone: true}, {Conv: 9, User: 7, Seq: 1}},
+		},
 	}
-	var b, scratch []byte
-	for i := range want {
-		b, scratch = appendEnded(b, scratch, &want[i])
-		b = append(b, 200, 3, 0, 0xff, 0)
+	l := Lane{}
+	for i := range want.Ended {
+		l.AddEnded(&want.Ended[i])
+		l.extra = append(l.extra, 200, 3, 0, 0xff, 0)
 	}
-	got, err := decodeExtra(b)
-	if err != nil || !slices.Equal(got, want) {
+	l.AddNotices(&want.Notices)
+	var got Row
+	if err := decodeExtra(l.extra, &got); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("decoded %+v, %v; want %+v", got, err, want)
 	}
-	for _, n := range []int{1, len(b) - 1} {
-		if _, err := decodeExtra(b[:n]); !errors.Is(err, ErrBroken) {
-			t.Errorf("only the first %d of %d bytes: error %v, want ErrBroken", n, len(b), err)
+	for _, n := range []int{1, len(l.extra) - 1} {
+		if err := decodeExtra(l.extra[:n], new(Row)); !errors.Is(err, ErrBroken) {
+			t.Errorf("only the first %d of %d bytes: error %v, want ErrBroken", n, len(l.extra), err)
 		}
 	}
 }
@@ -75,11 +90,17 @@ func TestEnds(t *testing.T) {
 
 // Damaged rows never crash a reader.
 func FuzzExtra(f *testing.F) {
-	b, _ := appendEnded(nil, nil, &Ended{User: 7, Device: "phone", Before: 3, Keep: 1, Why: LoggedOut})
-	f.Add(b)
+	l := Lane{}
+	l.AddEnded(&Ended{User: 7, Device: "phone", Before: 3, Keep: 1, Why: LoggedOut})
+	l.AddNotices(&Notices{
+		Relations: []Relation{{What: Befriended, By: Party{7, 3, "anna"}, Other: Party{8, 2, "berta"}}},
+		Members:   []Member{{Group: 9, User: 7, Version: 4, Last: 9, Joined: true, Name: "anna"}},
+		Reads:     []Read{{Conv: 9, User: 7, Seq: 1}},
+	})
+	f.Add(l.extra)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if all, err := decodeExtra(b); err != nil && (!errors.Is(err, ErrBroken) || all != nil) {
-			t.Errorf("decodeExtra = %v, %v; want a list or ErrBroken", all, err)
+		if err := decodeExtra(b, new(Row)); err != nil && !errors.Is(err, ErrBroken) {
+			t.Errorf("decodeExtra: error %v, want none or ErrBroken", err)
 		}
 	})
 }

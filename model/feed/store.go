@@ -56,7 +56,7 @@ func (s tables) rows(ctx context.Context, of []positions) (rows []Row, err error
 				row.Spans, err = decodeSpans(spans)
 			}
 			if err == nil {
-				row.Ended, err = decodeExtra(extra)
+				err = decodeExtra(extra, &row)
 			}
 			rows = append(rows, row)
 			return err
@@ -168,7 +168,7 @@ func closeLanes(ctx context.Context, db *sqldb.DB, keep time.Duration) error {
 		var lanes []int64
 		if err := tx.SelectContext(ctx, &lanes, `SELECT l.lane FROM feed_lanes l
 			WHERE ((closed = 0 AND opened < ?) OR (closed > 0 AND closed_at < ?))
-			AND NOT EXISTS (SELECT 1 FROM feed f WHERE f.lane = l.lane)`, before, before); err != nil {
+			AND l.lane <> ? AND NOT EXISTS (SELECT 1 FROM feed f WHERE f.lane = l.lane)`, before, before, sharedLane); err != nil {
 			return err
 		}
 		last, forgotten := closed, int64(0)

@@ -43,7 +43,27 @@ type NewMessages struct {
 // On a user's channel it is a notice or an event for all sessions of the user; a
 // session that hasn't got its LOGIN_ACK yet gets the push after it. On a group's
 // channel it is an event for the members who are online, and may be dropped.
-type Push struct{ Body []byte }
+type Push struct {
+	Body  []byte
+	About About // of a notice that is also in the feed
+}
+
+// About says what a notice is about. Of two notices about the same, the one with the
+// higher number is newer.
+type About struct {
+	Subject Subject
+	ID, By  int64 // see Subject
+	Number  int64 // 0: the notice isn't in the feed
+}
+
+// Subject is what a notice is about.
+type Subject byte
+
+const (
+	Friendship Subject = 1 + iota // with the user ID. Number is that of feed.Party
+	Block                         // of the user ID. Number is that of feed.Party
+	ReadUpTo                      // what the user By has read in the conversation ID. Number is the seq
+)
 
 // Ended ends sessions of a user: those with numbers below Before, on Device or, if
 // that is empty, on all devices, but not the one with number Keep. The numbers are
@@ -169,6 +189,9 @@ func (p *Payload) Append(dst []byte) []byte {
 		}
 	case p.Push != nil:
 		dst = appendBytes(append(dst, kindPush), p.Push.Body)
+		if a := p.Push.About; a.Number != 0 { // earlier releases ignore it
+			dst = appendInts(dst, int64(a.Subject), a.ID, a.By, a.Number)
+		}
 	case p.Ended != nil:
 		e := p.Ended
 		dst = appendInts(append(dst, kindEnded), e.User, e.Before, e.Keep)
@@ -228,6 +251,9 @@ func Decode(b []byte) (Payload, error) {
 		p.NewMessages = g
 	case kindPush:
 		p.Push = &Push{Body: d.bytes()}
+		if len(d.b) > 0 {
+			p.Push.About = About{Subject: Subject(d.int()), ID: d.int(), By: d.int(), Number: d.int()}
+		}
 	case kindEnded:
 		p.Ended = &Ended{User: d.int(), Before: d.int(), Keep: d.int(), Device: string(d.bytes()), Reason: string(d.bytes())}
 	case kindMembers:

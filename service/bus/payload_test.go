@@ -14,6 +14,7 @@ var payloads = map[string]Payload{
 	"grown group": {NewMessages: &NewMessages{Conv: 9, Group: 9, Version: 1 << 40, First: 1, Bodies: [][]byte{{}}}},
 	"head alone":  {NewMessages: &NewMessages{Conv: 9, Group: 9, Version: 3, First: 100, Bodies: [][]byte{}}},
 	"push":        {Push: &Push{Body: []byte(`{"msgid":24}`)}},
+	"notice":      {Push: &Push{Body: []byte(`{"msgid":7}`), About: About{Subject: ReadUpTo, ID: 1 << 50, By: 7, Number: 3}}},
 	"ended":       {Ended: &Ended{User: 3, Device: "phone 你", Before: 1 << 50, Keep: 7, Reason: "logout"}},
 	"members":     {Members: &Members{Group: 9, Version: 4, User: 3, Joined: true, Seq: 17, Notice: []byte("{}")}},
 	"presence":    {Presence: &Presence{User: 1 << 50}},
@@ -43,6 +44,9 @@ func TestTruncatedPayload(t *testing.T) {
 	for name, p := range payloads {
 		b := p.Append(nil)
 		for n := range len(b) {
+			if name == "notice" && n == len((&Payload{Push: &Push{Body: p.Push.Body}}).Append(nil)) {
+				continue // a push without About
+			}
 			if got, err := Decode(b[:n]); err == nil {
 				t.Errorf("%s: %d of %d bytes decode to %+v, want an error", name, n, len(b), got)
 			}

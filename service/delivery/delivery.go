@@ -12,12 +12,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
 	"chatd/model"
-	"chatd/model/feed"
 	"chatd/reactor"
 	"chatd/service/bus"
 	"chatd/service/limits"
@@ -43,6 +43,7 @@ const (
 	retryBusy     = 100 * time.Millisecond // delay if a worker's queue is full, or if nothing was read
 	earlyWait     = 20 * time.Millisecond  // how long a message is held back for those with lower seqs
 	maxEarly      = 256                    // most messages of one conversation that are held back
+	maxHeard      = 256                    // most groups in userOnLoop.heard
 	maxFound      = 1 << 18                // conversations in one Look of Repair, approximately
 
 	// reconnectSpread is over how long the clients of a node reconnect that may
@@ -61,7 +62,7 @@ type Store interface {
 	GroupVersions(ctx context.Context, user int64, groups []int64) (map[int64]int64, error)
 	DeliveredSeqs(ctx context.Context, of []model.DeviceCursor) ([]int64, error)
 	MemberIDs(ctx context.Context, group int64) (version int64, members []model.Member, err error)
-	StartFeed(ctx context.Context) (*feed.Reader, error)
+	StartFeed(ctx context.Context) (*model.FeedReader, error)
 	Blocked(ctx context.Context, by, whom int64) (bool, error)
 	SetDelivered(user int64, device string, conv, seq int64)
 	FlushSoon(user int64)
@@ -84,6 +85,9 @@ type Delivery struct {
 	ctx      context.Context // canceled when the service stops
 
 	topics []*TopicsOnLoop // by loop
+
+	start    time.Time
+	followed atomic.Int64 // when Repair has last read the whole feed; nanoseconds since start
 }
 
 type counters struct {
@@ -92,7 +96,7 @@ type counters struct {
 
 // New returns the Delivery of a node. Call Start before the first login.
 func New(cfg *Config, log *slog.Logger, set *metrics.Set) *Delivery {
-	return &Delivery{cfg: cfg, log: log, m: counters{
+	return &Delivery{cfg: cfg, log: log, start: time.Now(), m: counters{
 		pushes:        set.NewCounter("chatd_service_pushes_total"),
 		catchUps:      set.NewCounter("chatd_service_catchup_reads_total"),
 		reloads:       set.NewCounter("chatd_service_member_reloads_total"),

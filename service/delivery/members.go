@@ -3,6 +3,7 @@ package delivery
 import (
 	"errors"
 	"maps"
+	"math"
 
 	"chatd/model"
 	"chatd/proto"
@@ -18,8 +19,7 @@ func announcement(a *model.Append) *bus.Members {
 	case model.Joined:
 		return Joined(a.Group, c.User, c.UserName, a.Version, a.Last)
 	case model.Left:
-		return &bus.Members{Group: a.Group, Version: a.Version, User: c.User,
-			Notice: proto.AppendResponse(nil, &proto.Response{Op: proto.LEAVE_GROUP, GroupID: a.Group, ID: c.User})}
+		return left(a.Group, c.User, a.Version)
 	default: // model.Dismissed
 		return &bus.Members{Group: a.Group, Version: a.Version,
 			Notice: proto.AppendResponse(nil, &proto.Response{Op: proto.DISMISS_GROUP, GroupID: a.Group})}
@@ -30,12 +30,13 @@ func announcement(a *model.Append) *bus.Members {
 // the last message before the join.
 func Joined(group, user int64, name string, version, seq int64) *bus.Members {
 	return &bus.Members{Group: group, Version: version, User: user, Joined: true, Seq: seq,
-		Notice: joinNotice(group, user, name)}
+		Notice: proto.AppendResponse(nil, &proto.Response{Op: proto.ADD_GROUP, GroupID: group, ID: user, Name: name})}
 }
 
-// joinNotice returns the body of the notice that a user has joined a group.
-func joinNotice(group, user int64, name string) []byte {
-	return proto.AppendResponse(nil, &proto.Response{Op: proto.ADD_GROUP, GroupID: group, ID: user, Name: name})
+// left returns the announcement that a user is no longer in a group.
+func left(group, user, version int64) *bus.Members {
+	return &bus.Members{Group: group, Version: version, User: user,
+		Notice: proto.AppendResponse(nil, &proto.Response{Op: proto.LEAVE_GROUP, GroupID: group, ID: user})}
 }
 
 // EndJoin ends the wait of a session for its ADD_GROUP_ACK, and delivers what has
@@ -64,13 +65,6 @@ func (d *Delivery) MembersChangedElsewhere(c bus.Channel, m *bus.Members) {
 	}
 }
 
-// MemberGone applies the departure of a member whose account was deleted. Only this node
-// is told: each node finds the departure in the store. It doesn't block.
-func (d *Delivery) MemberGone(a *model.Append) {
-	m := announcement(a)
-	d.each(func(t Turn, l *TopicsOnLoop) { l.applyMembers(t, m, nil) })
-}
-
 // applyMembers applies a change to the loop's topic of the group, and sends the
 // notice to the sessions on this loop. It reloads the members if the topic may
 // have missed an earlier change.
@@ -78,11 +72,12 @@ func (l *TopicsOnLoop) applyMembers(t Turn, m *bus.Members, actor *session.Sessi
 	tp := l.topics[m.Group]
 	u := l.users[m.User]
 	switch {
-	case tp == nil && u == nil:
+	case tp == nil && u == nil, tp == nil && m.Version <= u.heard[m.Group]: // known already
 		return
 	case tp == nil && m.Joined:
 		tp = l.newGroup(t, m.Group, m.Version, m.Seq)
 		l.add(t, tp, m.User, m.Seq)
+		tp.announced.latest(m.User, m.Version)
 		l.notify(t, tp, m.Notice, actor)
 		// This loop may have missed messages since the join, and joins of its
 		// other users.
@@ -90,11 +85,11 @@ func (l *TopicsOnLoop) applyMembers(t Turn, m *bus.Members, actor *session.Sessi
 		l.reload(t, tp, m.Version)
 		return
 	case tp == nil: // a reload has already removed the user
+		u.hear(t, m.Group, m.Version)
 		u.notify(t, m.Notice, actor)
 		return
 	case m.User == 0:
-		l.notify(t, tp, m.Notice, actor)
-		l.drop(t, tp)
+		l.dismissed(t, tp, m.Notice, actor)
 		return
 	case !tp.announced.isNew(m.Version), u != nil && m.Version <= tp.version && u.in(t, tp) != m.Joined:
 		// This change is known already, or outdated. But if the topic was
@@ -104,6 +99,9 @@ func (l *TopicsOnLoop) applyMembers(t Turn, m *bus.Members, actor *session.Sessi
 			l.reload(t, tp, m.Version)
 		}
 		return
+	}
+	if u != nil && !m.Joined {
+		u.hear(t, m.Group, m.Version)
 	}
 	if tp.announced.latest(m.User, m.Version) { // otherwise the notice of a later change was sent already
 		l.notify(t, tp, m.Notice, actor)
@@ -170,6 +168,35 @@ func (a *announced) isNew(version int64) bool {
 	return true
 }
 
+// hear records that the user's sessions were notified of changes of the user's own
+// membership of a group, up to a version: the topic, which knows that too, may be
+// dropped before the changes are found in the feed.
+func (u *userOnLoop) hear(t Turn, group, version int64) {
+	if u.heard == nil {
+		u.heard = make(map[int64]int64)
+	}
+	u.heard[group] = max(u.heard[group], version)
+	for other := range u.heard {
+		if len(u.heard) <= maxHeard {
+			break
+		}
+		if other != group {
+			delete(u.heard, other)
+		}
+	}
+}
+
+// dismissed notifies the members that a group was dismissed, and drops its topic.
+func (l *TopicsOnLoop) dismissed(t Turn, tp *topicOnLoop, notice []byte, actor *session.Session) {
+	l.notify(t, tp, notice, actor)
+	for i := range tp.cursors {
+		if u := l.users[tp.cursors[i].session.User]; u != nil {
+			u.hear(t, tp.group, math.MaxInt64)
+		}
+	}
+	l.drop(t, tp)
+}
+
 // notify sends a notice to all sessions of a user on this loop, except actor.
 func (u *userOnLoop) notify(t Turn, body []byte, actor *session.Session) {
 	for _, ss := range u.sessions {
@@ -219,8 +246,7 @@ func (l *TopicsOnLoop) reload(t Turn, tp *topicOnLoop, version int64) {
 		switch {
 		case tp.dropped:
 		case errors.Is(err, model.ErrNotFound):
-			l.notify(t, tp, proto.AppendResponse(nil, &proto.Response{Op: proto.DISMISS_GROUP, GroupID: group}), nil)
-			l.drop(t, tp)
+			l.dismissed(t, tp, proto.AppendResponse(nil, &proto.Response{Op: proto.DISMISS_GROUP, GroupID: group}), nil)
 		case err != nil:
 			if d.ctx.Err() == nil {
 				d.log.Error("reading the members of a group failed; retrying", "group", tp.group, "err", err)
@@ -276,6 +302,9 @@ func (l *TopicsOnLoop) setMembers(t Turn, tp *topicOnLoop, m *membership) {
 		}
 	}
 	for id := range out {
+		if u := l.users[id]; u != nil { // the notice that the user has left comes later
+			u.hear(t, tp.group, tp.announced.users[id])
+		}
 		l.remove(t, tp, id)
 	}
 	for i := range tp.cursors {

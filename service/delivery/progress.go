@@ -1,6 +1,8 @@
 package delivery
 
 import (
+	"time"
+
 	"chatd/service/session"
 )
 
@@ -65,7 +67,9 @@ func (l *TopicsOnLoop) saveProgress(t Turn) {
 	}
 	clear(l.dirty[len(again):])
 	l.dirty = again
-	l.blocks.forgetAll(t) // a change on another node may have been missed
+	if time.Since(l.d.start) > time.Duration(l.d.followed.Load())+SaveEvery {
+		l.blocks.forgetAll(t) // a change on another node may have been missed
+	}
 	l.dropQuiet(t)
 }
 

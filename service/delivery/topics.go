@@ -41,6 +41,7 @@ func newTopics(d *Delivery, index, loops int) *TopicsOnLoop {
 type userOnLoop struct {
 	sessions []*session.Session
 	topics   map[*topicOnLoop]struct{} // in which the sessions have cursors
+	heard    map[int64]int64           // by group without a topic, see hear
 }
 
 func (u *userOnLoop) in(t Turn, tp *topicOnLoop) bool {

@@ -2,8 +2,10 @@ package messages
 
 import (
 	"chatd/model"
+	"chatd/model/feed"
 	"chatd/proto"
 	"chatd/reactor"
+	"chatd/service/bus"
 	"chatd/service/session"
 )
 
@@ -13,7 +15,7 @@ func (m *Messages) Receipt(t Turn, c *conn, r *proto.Request) {
 	ss := c.Session(t)
 	if conv, upTo, ok := m.delivery.On(t).Receipt(t, ss, r.GroupID, r.Peer, r.Seq, r.Read); ok {
 		if upTo > 0 {
-			m.readUpTo(ss, conv, r.GroupID, r.Peer, upTo)
+			m.readUpTo(t, c, session.Answer(r), feed.Read{Conv: conv, User: ss.User, Peer: r.Peer, Seq: upTo})
 		}
 		return
 	}
@@ -27,7 +29,7 @@ func (m *Messages) Receipt(t Turn, c *conn, r *proto.Request) {
 		if read {
 			// Without a topic, the session has been sent nothing that its device
 			// didn't have before: see TopicsOnLoop.Receipt.
-			m.readUpTo(ss, v.Conv, a.GroupID, a.Peer, seq)
+			m.readUpTo(t, c, a, feed.Read{Conv: v.Conv, User: ss.User, Peer: a.Peer, Seq: seq})
 			return
 		}
 		m.store.SetDelivered(ss.User, ss.Device, v.Conv, seq)
@@ -35,13 +37,55 @@ func (m *Messages) Receipt(t Turn, c *conn, r *proto.Request) {
 }
 
 // readUpTo stores a read cursor. It notifies the user's other devices and, if
-// the conversation isn't a group, the other user.
-func (m *Messages) readUpTo(ss *session.Session, conv, group, peer, seq int64) {
-	m.store.SetRead(ss.User, conv, seq)
-	rr := proto.Response{Op: proto.RECEIPT, GroupID: group, Peer: peer, ID: ss.User, Seq: seq, Read: true}
-	m.sessions.Tell(ss.User, proto.AppendResponse(nil, &rr), ss)
-	if group == 0 && peer != ss.User {
-		rr.Peer = ss.User
-		m.sessions.Tell(peer, proto.AppendResponse(nil, &rr), nil)
+// the conversation is a pair without a block, the other user.
+func (m *Messages) readUpTo(t Turn, c *conn, a proto.Response, r feed.Read) {
+	ss := c.Session(t)
+	if ss == nil { // it has ended
+		return
 	}
+	m.store.SetRead(r.User, r.Conv, r.Seq)
+	about, own, others := readNotices(&r)
+	m.sessions.TellOf(r.User, about, own, ss)
+	if others == nil {
+		return
+	}
+	blocked, known := m.delivery.On(t).AnyBlock(t, r.User, r.Peer)
+	switch {
+	case !known:
+		ask, keep := m.delivery.On(t).AskAnyBlock(t, r.User, r.Peer)
+		session.RunJob(t, c, reactor.Quick, a, ask, func(t Turn, blocked [2]bool) {
+			keep(t, blocked)
+			if blocked == [2]bool{} {
+				m.sessions.TellOf(r.Peer, about, others, nil)
+			}
+		})
+	case !blocked:
+		m.sessions.TellOf(r.Peer, about, others, nil)
+	}
+}
+
+// ReadElsewhere handles what a user has read through another process. This node may have
+// got hints about it before, or may get them later. It doesn't block.
+func (m *Messages) ReadElsewhere(r *feed.Read) {
+	about, own, others := readNotices(r)
+	m.sessions.TellOfHere(r.User, about, own, nil)
+	if others != nil && !r.Alone {
+		m.sessions.TellOfHere(r.Peer, about, others, nil)
+	}
+}
+
+// readNotices returns the bodies of the notices for the user who has read, and for the
+// other one. The latter is nil if there is none.
+func readNotices(r *feed.Read) (about bus.About, own, others []byte) {
+	about = bus.About{Subject: bus.ReadUpTo, ID: r.Conv, By: r.User, Number: r.Seq}
+	rr := proto.Response{Op: proto.RECEIPT, Peer: r.Peer, ID: r.User, Seq: r.Seq, Read: true}
+	if r.Peer == 0 {
+		rr.GroupID = r.Conv
+	}
+	own = proto.AppendResponse(nil, &rr)
+	if r.Peer != 0 && r.Peer != r.User {
+		rr.Peer = r.User
+		others = proto.AppendResponse(nil, &rr)
+	}
+	return about, own, others
 }

@@ -1,12 +1,12 @@
 // Package people makes and lists friends, blocks users, and finds them. Commands
-// (commands.go) make the changes; People has the handlers for requests. Departures
-// (departures.go) tells users about accounts that were deleted.
+// (commands.go) make the changes; People has the handlers for requests.
 package people
 
 import (
 	"context"
 
 	"chatd/model"
+	"chatd/model/feed"
 	"chatd/proto"
 	"chatd/reactor"
 	"chatd/service/bus"
@@ -26,11 +26,10 @@ type (
 type Store interface {
 	UserByID(ctx context.Context, id int64) (model.User, error)
 	UserByNameKey(ctx context.Context, key string) (model.User, error)
-	AddFriend(ctx context.Context, user, friend int64, max int) (name string, err error)
-	DelFriend(ctx context.Context, user, friend int64) error
+	AddFriend(ctx context.Context, user, friend int64, max int) (feed.Relation, error)
+	DelFriend(ctx context.Context, user, friend int64) (feed.Relation, error)
 	AreFriends(ctx context.Context, a, b int64) (friends, hidden bool, err error)
-	Block(ctx context.Context, user, other int64, on bool) error
-	Departures(ctx context.Context, after int64) (last int64, l []model.Departure, err error)
+	Block(ctx context.Context, user, other int64, on bool) (feed.Relation, error)
 }
 
 // People has the handlers of one node.

@@ -237,10 +237,11 @@ func (p *Presence) Befriended(user, friend int64, adding *session.Session) {
 // commit.
 func (p *Presence) Unfriended(a, b int64) { p.publish(&bus.Relation{A: a, B: b, Friendship: true}) }
 
-// UnfriendedHere is like Unfriended, but only for what user may see of friend, and only
-// on this node.
-func (p *Presence) UnfriendedHere(user, friend int64) {
-	p.relationChanged(user, &bus.Relation{A: user, B: friend, Friendship: true})
+// Check makes this node check what user may see of friend, after a change that another
+// process has committed. friendship is set if the user's sessions were sent ADD_FRIEND or
+// DEL_FRIEND just before, because no hint had come.
+func (p *Presence) Check(user, friend int64, friendship bool) {
+	p.relationChanged(user, &bus.Relation{A: user, B: friend, Friendship: friendship})
 }
 
 // BlockChanged records that a user has blocked or unblocked another. Call it

@@ -7,6 +7,7 @@ package session
 import (
 	"io"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +25,9 @@ const usedWithin = 10 * time.Minute
 
 // UseEvery is the interval at which RecordUse must be called.
 const UseEvery = usedWithin / shardCount
+
+// announceBatch is the maximum number of sessions that AnnounceAll publishes at once.
+const announceBatch = 512
 
 // retrySlots is the number of different delays of EndAll.
 const retrySlots = 64
@@ -45,6 +49,7 @@ type Sessions struct {
 	m       counters
 	latency []*latencies // by loop
 	pending *pending
+	notices notices
 	useTurn atomic.Uint64 // number of calls of RecordUse
 
 	r       *reactor.Reactor
@@ -74,6 +79,7 @@ func NewSessions(cfg *Config, log *slog.Logger, set *metrics.Set) *Sessions {
 		s.m.failedLogins[r] = set.NewCounter(`chatd_service_failed_logins_total{reason="` + failureNames[r] + `"}`)
 	}
 	s.Registry.init()
+	s.notices.init()
 	set.NewGauge("chatd_service_sessions", func() float64 { return float64(s.count.Load()) })
 	return s
 }
@@ -244,11 +250,13 @@ func (s *Sessions) Announce(ss *Session) {
 // have been lost because the bus was unavailable. It blocks.
 func (s *Sessions) AnnounceAll(t Off) {
 	s.Each(func(sessions []*Session) {
-		batch := make([]bus.Message, len(sessions))
-		for i, ss := range sessions {
-			batch[i] = bus.Message{Channel: bus.User(ss.User), Payload: bus.Payload{Ended: ss.Announcement()}}
+		for some := range slices.Chunk(sessions, announceBatch) {
+			batch := make([]bus.Message, len(some))
+			for i, ss := range some {
+				batch[i] = bus.Message{Channel: bus.User(ss.User), Payload: bus.Payload{Ended: ss.Announcement()}}
+			}
+			_ = s.courier.PublishNow(t, batch) // it counts what is lost
 		}
-		_ = s.courier.PublishNow(t, batch) // it counts what is lost
 	})
 }
 

@@ -1,16 +1,10 @@
 package service_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"log/slog"
 	"testing"
 
-	"chatd/model"
 	"chatd/proto"
-	"chatd/reactor"
-	"chatd/service"
 )
 
 // When an operator deletes an account, in another process, everyone concerned is told
@@ -94,28 +88,4 @@ func goneOf(l []frame) map[int64]bool {
 		m[f.int("seq")] = f.bool("gone")
 	}
 	return m
-}
-
-// unreadable is a store whose departures can't be read.
-type unreadable struct{ service.Store }
-
-func (unreadable) Departures(context.Context, int64) (int64, []model.Departure, error) {
-	return 0, nil, errors.New("the disk is broken")
-}
-
-// A node that can't read where the departures begin doesn't start: it would miss those
-// until it can, and users would keep deleted friends in their lists.
-func TestUnreadableDepartures(t *testing.T) {
-	t.Parallel()
-	n := serve(t)
-	r, err := reactor.New(n.cfg.reactor, n.svc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Stop(t.Context())
-	svc := service.New(n.cfg.service, slog.New(slog.DiscardHandler), nil)
-	defer svc.Stop()
-	if err := svc.Start(r, unreadable{n.db}, n.bus, "other", n.db.Epoch()); err == nil {
-		t.Error("Start succeeded, want the error of the store")
-	}
 }

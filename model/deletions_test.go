@@ -1,56 +1,102 @@
 package model
 
 import (
+	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/jmoiron/sqlx"
 )
 
-// Departures returns each deletion once: to each friend and from each group, with what
-// the announcement needs. Old ones are deleted.
-func TestDepartures(t *testing.T) {
+// A user with many friends and conversations is deleted in several transactions. If the
+// process ends after any of them, the user can't log in or be added any more, and
+// FinishDeletions removes the rest. Each friend and group is in the feed once.
+func TestDeletionInPages(t *testing.T) {
+	const many = 2*deletionPage + 10
 	each(t, func(t *testing.T, h *harness) {
-		u := h.users(3)
-		_, err := h.AddFriend(ctx, u[0], u[1], 10)
+		u := h.users(many + 1)
+		gone, other := u[0], u[1]
+		for _, id := range u[1:] {
+			_, err := h.AddFriend(ctx, gone, id, many+1)
+			want(t, err, nil)
+			g := h.group(id, gone)
+			h.store(toPeer(gone, id, "x"))
+			h.SetDelivered(gone, "phone", g, 1)
+		}
+		_, err := h.logIn(gone, "phone", []byte("token"), 10)
 		want(t, err, nil)
-		_, others := h.group(u[0], u[1]), h.group(u[1], u[0], u[2])
-		h.store(toGroup(u[2], others, "a"))
-		last, l, err := h.Departures(ctx, -1)
-		want(t, err, nil)
-		if len(l) != 0 {
-			t.Fatalf("Departures(-1) = %v, want none", l)
+		f := follow(t, h)
+		left := func() int64 {
+			return h.count(`SELECT (SELECT COUNT(*) FROM friends WHERE ? IN (user_id, friend_id)) + (SELECT COUNT(*) FROM members WHERE user_id = ?)
+				+ (SELECT COUNT(*) FROM cursors WHERE user_id = ?) + (SELECT COUNT(*) FROM devices WHERE user_id = ?)`, gone, gone, gone, gone)
 		}
-		want(t, h.DeleteUser(ctx, u[0]), nil)
-		next, l, err := h.Departures(ctx, last)
-		want(t, err, nil)
-		if next <= last || len(l) != 2 || l[0].User != u[0] || l[0].Friend != u[1] || l[0].Left != nil || l[1].User != u[0] || l[1].Left == nil {
-			t.Fatalf("Departures(%d) = %d, %+v; want a higher ID, the friend %d and a group", last, next, l, u[1])
+		before := left()
+		want(t, h.endAccount(ctx, gone), nil)
+		want(t, h.writeOperator(ctx, func(ctx context.Context, tx *sqlx.Tx) (changes, error) {
+			c, more, err := h.leavePage(ctx, tx, gone)
+			if !more {
+				t.Error("the first page is the last one, want others")
+			}
+			return c, err
+		}), nil)
+		if n := left(); n >= before || n < before/2 {
+			t.Errorf("after the first page, the user has %d of %d rows; want some less", n, before)
 		}
-		wantChange(t, "the group", l[1].Left, Append{Group: others, Conv: others, Version: 4, Last: 1}, Change{Kind: Left, User: u[0], Count: 2})
-		again, l, err := h.Departures(ctx, next)
-		want(t, err, nil)
-		if again != next || len(l) != 0 {
-			t.Errorf("Departures(%d) = %d, %v; want the same ID and none", next, again, l)
+		_, err = h.TokenDevice(ctx, []byte("token"))
+		want(t, err, ErrNotFound)
+		_, err = h.AddFriend(ctx, other, gone, many)
+		want(t, err, ErrNotFound)
+		_, err = h.JoinGroup(ctx, h.group(other), gone, many, many)
+		want(t, err, ErrNotFound)
+		want(t, h.DeleteUser(ctx, gone), ErrNotFound)
+
+		// Two nodes continue at the same time.
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				if err := h.FinishDeletions(ctx); err != nil {
+					t.Error(err)
+				}
+			})
 		}
-		rows := func() (n int) {
-			want(t, h.sql.Reader.Get(&n, `SELECT COUNT(*) FROM departures`), nil)
-			return n
+		wg.Wait()
+		if n := left(); n != 0 {
+			t.Errorf("after FinishDeletions, the user has %d rows, want none", n)
 		}
-		h.pass(KeepFeed)
-		want(t, h.TrimFeed(ctx), nil)
-		if n := rows(); n != 2 {
-			t.Errorf("after %s, TrimFeed has left %d departures, want 2", KeepFeed, n)
+		if n := h.count(`SELECT COUNT(*) FROM deletions`); n != 0 {
+			t.Errorf("%d deletions aren't finished, want none", n)
 		}
-		h.pass(time.Millisecond)
-		want(t, h.TrimFeed(ctx), nil)
-		if n := rows(); n != 0 {
-			t.Errorf("later, TrimFeed has left %d departures, want none", n)
+		f.look()
+		friends, groups, ended := make(map[int64]int), make(map[int64]int), 0
+		for _, r := range f.rows {
+			ended += len(r.Ended)
+			for _, x := range r.Relations {
+				friends[x.Other.User]++
+			}
+			for _, m := range r.Members {
+				if m.User == gone {
+					groups[m.Group]++
+				}
+			}
 		}
-		_, err = h.AddFriend(ctx, u[1], u[2], 10)
-		want(t, err, nil)
-		want(t, h.DeleteUser(ctx, u[1]), nil)
-		if later, l, err := h.Departures(ctx, next); err != nil || later <= next || len(l) != 1 || l[0].Friend != u[2] {
-			t.Errorf("Departures(%d) after trimming = %d, %+v, %v; want a higher ID and only the friend %d: the group is dismissed", next, later, l, err, u[2])
+		for what, found := range map[string]map[int64]int{"friends": friends, "groups": groups} {
+			for id, n := range found {
+				if n != 1 {
+					t.Errorf("the feed has %s %d %d times, want once", what, id, n)
+				}
+			}
+			if len(found) != many {
+				t.Errorf("the feed has %d %s, want %d", len(found), what, many)
+			}
+		}
+		if ended != 1 {
+			t.Errorf("the feed has %d ends of sessions, want 1", ended)
+		}
+		if a := toPeer(other, gone, "y"); true {
+			h.store(a)
+			want(t, a.Err, ErrNotFound)
 		}
 	})
 }

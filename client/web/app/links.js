@@ -28,14 +28,14 @@ export function pieces(words) {
   return all;
 }
 
-/** Removes punctuation at the end that belongs to the sentence. */
+/** Removes punctuation at the end that belongs to the sentence. A link may have
+ * thousands of brackets, so they are counted only once. */
 function trim(link) {
-  for (;;) {
-    const last = link.at(-1);
-    const open = { ')': '(', ']': '[' }[last];
-    const alone = open && link.split(last).length > link.split(open).length;
-    if (!alone && !'.,;:!?*_~'.includes(last)) return link;
-    link = link.slice(0, -1);
+  const count = (c) => link.split(c).length;
+  const alone = { ')': count(')') - count('('), ']': count(']') - count('[') };
+  for (let end = link.length; ; end--) {
+    const last = link[end - 1];
+    if (!(alone[last]-- > 0) && !'.,;:!?*_~'.includes(last)) return link.slice(0, end);
   }
 }
 

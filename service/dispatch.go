@@ -17,7 +17,7 @@ type row struct {
 	open   bool // allowed before login
 	chat   bool // counts against the window
 	direct bool // doesn't wait until the connection's chat messages are answered
-	costly bool // is refused while the user's answers exceed their limit
+	costly bool // is refused while the user's answers and pushes to groups exceed their limit
 }
 
 // newTable returns the dispatch table, with a handler for each op that clients
@@ -29,7 +29,7 @@ func (s *Service) newTable() [proto.OpCount]row {
 		proto.REG:           {handle: s.logins.Reg, open: true},
 		proto.PASSWORD:      {handle: s.logins.Password},
 		proto.ONE_CHAT:      {handle: s.messages.OneChat, chat: true},
-		proto.GROUP_CHAT:    {handle: s.messages.GroupChat, chat: true},
+		proto.GROUP_CHAT:    {handle: s.messages.GroupChat, chat: true, costly: true},
 		proto.EVENT:         {handle: s.messages.Event, direct: true, costly: true},
 		proto.RECEIPT:       {handle: s.messages.Receipt, direct: true},
 		proto.SYNC:          {handle: s.messages.Sync, costly: true},
@@ -39,10 +39,10 @@ func (s *Service) newTable() [proto.OpCount]row {
 		proto.BLOCK:         {handle: s.people.Block},
 		proto.FIND_USER:     {handle: s.people.FindUser},
 		proto.CREATE_GROUP:  {handle: s.groups.CreateGroup},
-		proto.ADD_GROUP:     {handle: s.groups.AddGroup},
-		proto.LEAVE_GROUP:   {handle: s.groups.LeaveGroup},
-		proto.KICK_MEMBER:   {handle: s.groups.KickMember},
-		proto.DISMISS_GROUP: {handle: s.groups.DismissGroup},
+		proto.ADD_GROUP:     {handle: s.groups.AddGroup, costly: true},
+		proto.LEAVE_GROUP:   {handle: s.groups.LeaveGroup, costly: true},
+		proto.KICK_MEMBER:   {handle: s.groups.KickMember, costly: true},
+		proto.DISMISS_GROUP: {handle: s.groups.DismissGroup, costly: true},
 		proto.GROUP_USERS:   {handle: s.groups.GroupUsers, costly: true},
 	}
 }

@@ -111,11 +111,19 @@ func (l *Limits) Frame(rate *UserRate, now time.Time, size int) (wait time.Durat
 // doesn't return.
 const RowBytes = 100
 
+// PushBytes is how many bytes a push to a session counts as, besides its size: a
+// short one costs a node a system call, too.
+const PushBytes = 256
+
 // Answered charges what a request has cost to a user, once that is known: bytes is
-// the size of the answer, or that of an event times its receivers. Rows that were
-// read count as RowBytes each.
+// the size of the answer. Rows that were read count as RowBytes each.
 func (l *Limits) Answered(rate *UserRate, now time.Time, bytes int) {
 	rate.answers.Spend(&l.answers, now, bytes)
+}
+
+// Pushed charges a push of this size to a user, for each session that gets it.
+func (l *Limits) Pushed(rate *UserRate, now time.Time, sessions, size int) {
+	l.Answered(rate, now, sessions*(size+PushBytes))
 }
 
 // Costly checks whether a user may send a request whose answer may cost much. It

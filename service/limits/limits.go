@@ -27,7 +27,7 @@ const (
 	maxAddrs    = 1 << 16
 	maxAccounts = 1 << 16
 	maxPairs    = 1 << 17 // accounts with an address
-	maxLeft     = 1 << 16 // users without a session; see Keep
+	maxLeft     = 1 << 16 // users without a session, see Keep; users who have logged in
 	maxAbusers  = 1 << 16
 )
 
@@ -39,6 +39,7 @@ type Limits struct {
 	leftFrames, leftBytes  *limit.Table[int64] // by user; see Keep
 	leftAnswers            *limit.Table[int64] // by user; see Keep
 	logins, passwords      *limit.Table[netip.Addr]
+	userLogins             *limit.Table[int64]
 	failedAddr             *limit.Table[netip.Addr]
 	failedAccount          *limit.Table[Account]
 	failedPair             *limit.Table[pair]
@@ -83,6 +84,7 @@ func New(cfg *Config, m *Metrics, now time.Time) *Limits {
 	l.leftBytes = limit.NewTable[int64](l.bytes, maxLeft, add(m.forgotUsers))
 	l.leftAnswers = limit.NewTable[int64](l.answers, maxLeft, add(m.forgotUsers))
 	l.logins = limit.NewTable[netip.Addr](limit.PerSecond(cfg.LoginsPerSecPerAddr, cfg.Burst, now), maxAddrs, add(m.forgotAddrs))
+	l.userLogins = limit.NewTable[int64](limit.PerSecond(cfg.LoginsPerSecPerUser, cfg.Burst, now), maxLeft, add(m.forgotUsers))
 	l.passwords = limit.NewTable[netip.Addr](limit.PerSecond(cfg.PasswordsPerSecPerAddr, cfg.Burst, now), maxAddrs, add(m.forgotAddrs))
 	l.failedAddr = limit.NewTable[netip.Addr](limit.Per(cfg.FailedLoginsPerAddr, cfg.FailedLoginsTime, now), maxAddrs, add(m.forgotAddrs))
 	l.failedAccount = limit.NewTable[Account](limit.Per(cfg.FailedLoginsPerAccount, cfg.FailedLoginsTime, now), maxAccounts, add(m.forgotAccounts))
@@ -120,6 +122,10 @@ const PushBytes = 256
 func (l *Limits) Answered(rate *UserRate, now time.Time, bytes int) {
 	rate.answers.Spend(&l.answers, now, bytes)
 }
+
+// ChangeBytes is how many bytes a request counts as that changes friends, blocks,
+// groups or their members: it takes a transaction.
+const ChangeBytes = 128 << 10
 
 // Pushed charges a push of this size to a user, for each session that gets it.
 func (l *Limits) Pushed(rate *UserRate, now time.Time, sessions, size int) {
@@ -178,12 +184,17 @@ func (l *Limits) take(table *limit.Table[netip.Addr], addr netip.Addr, now time.
 // Abused starts the lockout of a user who was kicked for abuse.
 func (l *Limits) Abused(user int64, now time.Time) { l.abusers.Add(user, now) }
 
-// ShutOut returns the refusal of a login if the user is locked out after abuse,
-// and otherwise nil. Call it only after the password or token was found valid:
-// the refusal shows that the account exists.
-func (l *Limits) ShutOut(user int64, now time.Time) error {
+// LoginOf charges a login to a user. It returns nil, or a refusal if that exceeds
+// the limit, or if the user is locked out after abuse. Call it only after the
+// password or token was found valid: the refusal shows that the account exists, and
+// nobody else may use up the user's logins.
+func (l *Limits) LoginOf(user int64, now time.Time) error {
 	wait := l.abusers.Left(user, now)
 	if wait == 0 {
+		if wait = l.userLogins.Take(user, now, 1); wait > 0 {
+			l.m.Reached(UserLogins, 1)
+			return &Refusal{UserLogins, proto.SlowDown(max(wait, LeastWait))}
+		}
 		return nil
 	}
 	l.m.Reached(ShutOut, 1)

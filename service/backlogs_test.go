@@ -356,3 +356,40 @@ func TestEventCostsHidePresence(t *testing.T) {
 		t.Errorf("after 10 events, retry_after_ms is %d if the receiver is online and %d if not, want the same", waits[0], waits[1])
 	}
 }
+
+// Missed messages have a rate per user: without sending receipts, a user could have them
+// read from the log again and again, on eight devices. Whoever waits gets all of them,
+// and nothing is refused meanwhile.
+func TestMissedMessagesHaveARate(t *testing.T) {
+	t.Parallel()
+	var now *atomicTime
+	n := serve(t, func(s *setup) {
+		now = standing(s)
+		s.service.Limits.AnswersPerSecPerUser, s.service.Limits.Burst = 100_000, 2*time.Second
+	})
+	ids := n.users("anna", "berta")
+	const all = 2000
+	store(n, all, ids[1], func(int) int64 { return ids[0] }, strings.Repeat("x", 1000))
+	var ws []*wire
+	for i := range 2 {
+		ws = append(ws, n.login(ids[0], obj{"device": fmt.Sprint("device ", i), "ack": true}))
+	}
+	eventually(t, "the limit to be reached on both devices", func() bool { return n.limited("user_missed") >= 2 })
+	for _, w := range ws {
+		w.barrier()
+		if got := len(w.pushed[with(ids[1])]); got > all/2 {
+			t.Errorf("a device got %d of %d missed messages at once, want at most half of them", got, all)
+		}
+		w.ok(with(ids[1]).sync(obj{"limit": 1}))
+	}
+	eventually(t, "all messages to arrive", func() bool {
+		now.add(time.Second)
+		for _, w := range ws {
+			w.barrier()
+		}
+		return len(ws[0].pushed[with(ids[1])]) == all && len(ws[1].pushed[with(ids[1])]) == all
+	})
+	for _, w := range ws {
+		w.has(with(ids[1]), 1, all)
+	}
+}

@@ -38,6 +38,7 @@ type Limits struct {
 	frames, bytes, answers limit.Rate          // per user
 	leftFrames, leftBytes  *limit.Table[int64] // by user; see Keep
 	leftAnswers            *limit.Table[int64] // by user; see Keep
+	leftMissed             *limit.Table[int64] // by user; see Keep
 	logins, passwords      *limit.Table[netip.Addr]
 	userLogins             *limit.Table[int64]
 	failedAddr             *limit.Table[netip.Addr]
@@ -73,7 +74,10 @@ func (r *Refusal) Unwrap() error { return r.err }
 
 // UserRate is the rate-limit state of a user. All sessions of the user on this
 // node share it.
-type UserRate struct{ frames, bytes, answers limit.Shared }
+type UserRate struct {
+	frames, bytes, answers limit.Shared
+	missed                 limit.Shared // of missed messages; apart from answers, so that nothing is refused because of them
+}
 
 // New returns the limits of a node. now is the current time by the clock of the
 // event loops.
@@ -83,6 +87,7 @@ func New(cfg *Config, m *Metrics, now time.Time) *Limits {
 	l.leftFrames = limit.NewTable[int64](l.frames, maxLeft, add(m.forgotUsers))
 	l.leftBytes = limit.NewTable[int64](l.bytes, maxLeft, add(m.forgotUsers))
 	l.leftAnswers = limit.NewTable[int64](l.answers, maxLeft, add(m.forgotUsers))
+	l.leftMissed = limit.NewTable[int64](l.answers, maxLeft, add(m.forgotUsers))
 	l.logins = limit.NewTable[netip.Addr](limit.PerSecond(cfg.LoginsPerSecPerAddr, cfg.Burst, now), maxAddrs, add(m.forgotAddrs))
 	l.userLogins = limit.NewTable[int64](limit.PerSecond(cfg.LoginsPerSecPerUser, cfg.Burst, now), maxLeft, add(m.forgotUsers))
 	l.passwords = limit.NewTable[netip.Addr](limit.PerSecond(cfg.PasswordsPerSecPerAddr, cfg.Burst, now), maxAddrs, add(m.forgotAddrs))
@@ -141,12 +146,27 @@ func (l *Limits) Costly(rate *UserRate, now time.Time) (wait time.Duration) {
 	return wait
 }
 
+// Missed charges bytes of missed messages to a user.
+func (l *Limits) Missed(rate *UserRate, now time.Time, bytes int) {
+	rate.missed.Spend(&l.answers, now, bytes)
+}
+
+// MoreMissed returns 0, or how long to wait before more missed messages are read for a
+// user. They may be as many bytes as answers.
+func (l *Limits) MoreMissed(rate *UserRate, now time.Time) (wait time.Duration) {
+	if wait = rate.missed.Take(&l.answers, now, 1); wait > 0 {
+		l.m.Reached(UserMissed, 1)
+	}
+	return wait
+}
+
 // Restore continues with the rate-limit state from the user's last session. Call
 // it for the first session of a user on this node.
 func (l *Limits) Restore(user int64, rate *UserRate) {
 	l.leftFrames.Restore(user, &rate.frames)
 	l.leftBytes.Restore(user, &rate.bytes)
 	l.leftAnswers.Restore(user, &rate.answers)
+	l.leftMissed.Restore(user, &rate.missed)
 }
 
 // Keep saves the rate-limit state of a user whose last session has ended, so
@@ -155,6 +175,7 @@ func (l *Limits) Keep(user int64, rate *UserRate, now time.Time) {
 	l.leftFrames.Keep(user, now, &rate.frames)
 	l.leftBytes.Keep(user, now, &rate.bytes)
 	l.leftAnswers.Keep(user, now, &rate.answers)
+	l.leftMissed.Keep(user, now, &rate.missed)
 }
 
 // Login charges a login to an address. It returns nil, or a refusal if that

@@ -10,6 +10,7 @@ const (
 	UserFrames Kind = iota
 	UserBytes
 	UserAnswers
+	UserMissed
 	BehindRefused // a message sent while an errno 9 for an earlier one waits to be sent
 	Logins
 	UserLogins
@@ -27,7 +28,7 @@ const (
 	kinds
 )
 
-var kindNames = [kinds]string{UserFrames: "user_frames", UserBytes: "user_bytes", UserAnswers: "user_answers", BehindRefused: "behind_refused", Logins: "logins", UserLogins: "user_logins", PasswordWork: "passwords",
+var kindNames = [kinds]string{UserFrames: "user_frames", UserBytes: "user_bytes", UserAnswers: "user_answers", UserMissed: "user_missed", BehindRefused: "behind_refused", Logins: "logins", UserLogins: "user_logins", PasswordWork: "passwords",
 	FailedAddr: "failed_address", FailedAccount: "failed_account", FailedPair: "failed_account_and_address", ShutOut: "abuse",
 	FullFriends: "friends", FullGroups: "groups", FullMembers: "members", FullDevices: "devices", FullPage: "page", FullLogin: "login_lists"}
 

@@ -31,12 +31,11 @@ export function pieces(words) {
 /** Removes punctuation at the end that belongs to the sentence. A link may have
  * thousands of brackets, so they are counted only once. */
 function trim(link) {
-  const count = (c) => link.split(c).length;
-  const alone = { ')': count(')') - count('('), ']': count(']') - count('[') };
-  for (let end = link.length; ; end--) {
-    const last = link[end - 1];
-    if (!(alone[last]-- > 0) && !'.,;:!?*_~'.includes(last)) return link.slice(0, end);
-  }
+  const n = (c) => link.split(c).length;
+  const alone = { ')': n(')') - n('('), ']': n(']') - n('[') };
+  let end = link.length;
+  while (alone[link[end - 1]]-- > 0 || '.,;:!?*_~'.includes(link[end - 1])) end--;
+  return link.slice(0, end);
 }
 
 /** Returns a link's URL. Returns "" if it is invalid, or has a username, which could

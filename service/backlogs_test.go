@@ -2,6 +2,7 @@ package service_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"sync"
@@ -278,5 +279,117 @@ func TestUserAnswers(t *testing.T) {
 			now.add(time.Minute)
 			two.ok(with(ids[1]).sync(obj{"limit": 1}))
 		})
+	}
+}
+
+// What a user sends to a group counts times the sessions that get it: messages,
+// events, and the notices about joins and leaves. Otherwise one member of a group of
+// 300 could have a node write 120,000 frames per second, and delay everybody.
+func TestPushesToGroupsCount(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		request func(i int, group int64) obj
+	}{
+		{"message", func(_ int, g int64) obj { return in(g).chat("x") }},
+		{"event", func(_ int, g int64) obj { return in(g).event("x") }},
+		{"leave and join", func(i int, g int64) obj {
+			return obj{"msgid": []proto.Op{proto.LEAVE_GROUP, proto.ADD_GROUP}[i%2], "groupid": g}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			n := serve(t, func(s *setup) {
+				standing(s)
+				s.service.Limits.AnswersPerSecPerUser, s.service.Limits.Burst = 1000, 2*time.Second
+			})
+			ids := n.users("anna", "berta", "carla", "doris", "edith", "frida", "greta", "heike", "irene", "julia")
+			g := n.group(ids...)
+			var ws []*wire
+			for _, id := range ids {
+				ws = append(ws, n.login(id, obj{"brief": true}))
+			}
+			berta, accepted := ws[1], 0
+			for ; accepted < 20; accepted++ {
+				r := c.request(accepted, g)
+				if r["msgid"] == proto.EVENT { // has no ACK
+					berta.send(r)
+					r = with(ids[1]).sync()
+				}
+				if berta.call(r)["errno"] == json.Number("9") {
+					break
+				}
+			}
+			// One costs about 10 times 300 bytes, and 2,000 are free.
+			if accepted > 2 {
+				t.Errorf("%d requests were accepted, whose pushes went to 9 others, want at most 2", accepted)
+			}
+			if got := n.limited("user_answers"); got != 1 {
+				t.Errorf("user_answers counted %d times, want 1", got)
+			}
+			ws[2].ok(in(g).chat("others aren't affected"))
+		})
+	}
+}
+
+// A limit doesn't tell a stranger whether a user is online: an event to one who is
+// costs as much as one to somebody who isn't.
+func TestEventCostsHidePresence(t *testing.T) {
+	t.Parallel()
+	n := serve(t, func(s *setup) {
+		standing(s)
+		s.service.Limits.AnswersPerSecPerUser, s.service.Limits.Burst = 1000, 2*time.Second
+	})
+	ids := n.users("anna", "berta", "online", "offline")
+	for i := range 3 {
+		n.login(ids[2], obj{"device": fmt.Sprint("device ", i)})
+	}
+	var waits []int64
+	for i, id := range ids[:2] {
+		w := n.login(id, obj{"brief": true})
+		for range 10 {
+			w.send(with(ids[2+i]).event("x").with(obj{"data": strings.Repeat("x", 1000)}))
+		}
+		waits = append(waits, w.refused(proto.TooFast, with(id).sync()).int("retry_after_ms"))
+	}
+	if waits[0] != waits[1] {
+		t.Errorf("after 10 events, retry_after_ms is %d if the receiver is online and %d if not, want the same", waits[0], waits[1])
+	}
+}
+
+// Missed messages have a rate per user: without sending receipts, a user could have them
+// read from the log again and again, on eight devices. Whoever waits gets all of them,
+// and nothing is refused meanwhile.
+func TestMissedMessagesHaveARate(t *testing.T) {
+	t.Parallel()
+	var now *atomicTime
+	n := serve(t, func(s *setup) {
+		now = standing(s)
+		s.service.Limits.AnswersPerSecPerUser, s.service.Limits.Burst = 100_000, 2*time.Second
+	})
+	ids := n.users("anna", "berta")
+	const all = 2000
+	store(n, all, ids[1], func(int) int64 { return ids[0] }, strings.Repeat("x", 1000))
+	var ws []*wire
+	for i := range 2 {
+		ws = append(ws, n.login(ids[0], obj{"device": fmt.Sprint("device ", i), "ack": true}))
+	}
+	eventually(t, "the limit to be reached on both devices", func() bool { return n.limited("user_missed") >= 2 })
+	for _, w := range ws {
+		w.barrier()
+		if got := len(w.pushed[with(ids[1])]); got > all/2 {
+			t.Errorf("a device got %d of %d missed messages at once, want at most half of them", got, all)
+		}
+		w.ok(with(ids[1]).sync(obj{"limit": 1}))
+	}
+	eventually(t, "all messages to arrive", func() bool {
+		now.add(time.Second)
+		for _, w := range ws {
+			w.barrier()
+		}
+		return len(ws[0].pushed[with(ids[1])]) == all && len(ws[1].pushed[with(ids[1])]) == all
+	})
+	for _, w := range ws {
+		w.has(with(ids[1]), 1, all)
 	}
 }

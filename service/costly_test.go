@@ -19,33 +19,55 @@ import (
 // limits allow does to the latencies of another user. The noisy user has 8
 // connections with one request at a time, and waits as long as the server asks.
 func BenchmarkCostlyRequests(b *testing.B) {
+	type requests = func(i int) obj
+	same := func(r obj) requests { return func(int) obj { return r } }
+	group := func(n *node, first int64) int64 {
+		members := []int64{first}
+		for i := range 300 {
+			members = append(members, n.user(fmt.Sprint("member ", i)))
+		}
+		g := n.group(members...)
+		for _, id := range members[1:] {
+			go discard(n.login(id, obj{"brief": true}))
+		}
+		return g
+	}
 	for _, c := range []struct {
 		name    string
-		prepare func(n *node, noisy int64) obj
+		prepare func(n *node, noisy int64) requests
 	}{
-		{"sync", func(n *node, noisy int64) obj {
+		{"sync", func(n *node, noisy int64) requests {
 			store(n, 200, noisy, func(int) int64 { return noisy }, strings.Repeat("x", 1200))
-			return with(noisy).sync(obj{"limit": proto.MaxSyncMessages})
+			return same(with(noisy).sync(obj{"limit": proto.MaxSyncMessages}))
 		}},
-		{"conversations", func(n *node, noisy int64) obj {
+		{"conversations", func(n *node, noisy int64) requests {
 			peers := make([]int64, 20_000)
 			for i := range peers {
 				peers[i] = n.user(fmt.Sprint("peer ", i))
 			}
 			store(n, len(peers), noisy, func(i int) int64 { return peers[i] }, "x")
-			return obj{"msgid": proto.CONVERSATIONS, "limit": proto.MaxConversations}
+			return same(obj{"msgid": proto.CONVERSATIONS, "limit": proto.MaxConversations})
 		}},
-		{"event", func(n *node, noisy int64) obj {
-			members := []int64{noisy}
-			for i := range 300 {
-				members = append(members, n.user(fmt.Sprint("member ", i)))
+		{"event", func(n *node, noisy int64) requests {
+			return same(in(group(n, noisy)).event("noise").with(obj{"data": strings.Repeat("x", 1000)}))
+		}},
+		{"short-event", func(n *node, noisy int64) requests { return same(in(group(n, noisy)).event("x")) }},
+		{"message", func(n *node, noisy int64) requests {
+			g := group(n, noisy)
+			return func(int) obj { return in(g).chat("hello") }
+		}},
+		{"long-message", func(n *node, noisy int64) requests {
+			g, text := group(n, noisy), strings.Repeat("x", 30<<10)
+			return func(int) obj { return in(g).chat(text) }
+		}},
+		{"join-and-leave", func(n *node, noisy int64) requests {
+			g := group(n, n.user("creator"))
+			return func(i int) obj {
+				return obj{"msgid": []proto.Op{proto.ADD_GROUP, proto.LEAVE_GROUP}[i%2], "groupid": g}
 			}
-			g := n.group(members...)
-			for _, id := range members[1:] {
-				w := n.login(id)
-				go discard(w)
-			}
-			return in(g).event("noise").with(obj{"data": strings.Repeat("x", 1000)})
+		}},
+		{"create-group", func(n *node, noisy int64) requests {
+			return same(obj{"msgid": proto.CREATE_GROUP, "groupname": "group", "groupdesc": ""})
 		}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
@@ -111,18 +133,23 @@ func discard(w *wire) {
 }
 
 // flood sends one request at a time until stop is closed or the connection ends. It
-// doesn't wait for the answer of an event.
-func flood(w *wire, request obj, stop chan struct{}) {
-	body := request.with(obj{"rid": 1}).json()
-	ping := obj{"msgid": proto.PING, "rid": 2}.json()
-	frames := proto.AppendFrame(nil, body)
-	if request["msgid"] == proto.EVENT {
-		for range 9 {
-			frames = proto.AppendFrame(frames, body)
+// sends events and messages ten at a time, and doesn't wait for the answers of events.
+func flood(w *wire, request func(i int) obj, stop chan struct{}) {
+	var wait time.Duration
+	for i := 0; ; {
+		r := request(i)
+		frames, rid := []byte(nil), 10
+		switch r["msgid"] {
+		case proto.EVENT, proto.GROUP_CHAT:
+			for range 10 {
+				frames = proto.AppendFrame(frames, request(i).with(obj{"rid": 1}).json())
+				i++
+			}
+			frames = proto.AppendFrame(frames, obj{"msgid": proto.PING, "rid": rid}.json())
+		default:
+			frames = proto.AppendFrame(frames, r.with(obj{"rid": rid}).json())
+			i++
 		}
-		frames = proto.AppendFrame(frames, ping)
-	}
-	for {
 		select {
 		case <-stop:
 			return
@@ -131,23 +158,27 @@ func flood(w *wire, request obj, stop chan struct{}) {
 		if _, err := w.conn.Write(frames); err != nil {
 			return
 		}
-		for {
+		for wait = 0; ; {
 			got, err := w.body()
 			if err != nil {
 				return
 			}
 			var a struct {
-				Op    proto.Op    `json:"msgid"`
+				RID   int         `json:"rid"`
 				Errno proto.Errno `json:"errno"`
 				Wait  int64       `json:"retry_after_ms"`
 			}
-			if json.Unmarshal(got, &a) != nil || a.Op == proto.EVENT {
+			if json.Unmarshal(got, &a) != nil {
 				continue
 			}
-			if a.Errno == proto.TooFast {
-				time.Sleep(time.Duration(a.Wait) * time.Millisecond)
+			wait = max(wait, time.Duration(a.Wait)*time.Millisecond)
+			if a.RID == rid {
+				break
 			}
-			break
+		}
+		select {
+		case <-time.After(wait):
+		case <-stop:
 		}
 	}
 }

@@ -17,7 +17,8 @@ type row struct {
 	open   bool // allowed before login
 	chat   bool // counts against the window
 	direct bool // doesn't wait until the connection's chat messages are answered
-	costly bool // is refused while the user's answers exceed their limit
+	costly bool // is refused while the user's answers and pushes to groups exceed their limit
+	change bool // counts as limits.ChangeBytes; implies costly
 }
 
 // newTable returns the dispatch table, with a handler for each op that clients
@@ -29,20 +30,20 @@ func (s *Service) newTable() [proto.OpCount]row {
 		proto.REG:           {handle: s.logins.Reg, open: true},
 		proto.PASSWORD:      {handle: s.logins.Password},
 		proto.ONE_CHAT:      {handle: s.messages.OneChat, chat: true},
-		proto.GROUP_CHAT:    {handle: s.messages.GroupChat, chat: true},
+		proto.GROUP_CHAT:    {handle: s.messages.GroupChat, chat: true, costly: true},
 		proto.EVENT:         {handle: s.messages.Event, direct: true, costly: true},
 		proto.RECEIPT:       {handle: s.messages.Receipt, direct: true},
 		proto.SYNC:          {handle: s.messages.Sync, costly: true},
 		proto.CONVERSATIONS: {handle: s.messages.Conversations, costly: true},
-		proto.ADD_FRIEND:    {handle: s.people.AddFriend},
-		proto.DEL_FRIEND:    {handle: s.people.DelFriend},
-		proto.BLOCK:         {handle: s.people.Block},
+		proto.ADD_FRIEND:    {handle: s.people.AddFriend, change: true},
+		proto.DEL_FRIEND:    {handle: s.people.DelFriend, change: true},
+		proto.BLOCK:         {handle: s.people.Block, change: true},
 		proto.FIND_USER:     {handle: s.people.FindUser},
-		proto.CREATE_GROUP:  {handle: s.groups.CreateGroup},
-		proto.ADD_GROUP:     {handle: s.groups.AddGroup},
-		proto.LEAVE_GROUP:   {handle: s.groups.LeaveGroup},
-		proto.KICK_MEMBER:   {handle: s.groups.KickMember},
-		proto.DISMISS_GROUP: {handle: s.groups.DismissGroup},
+		proto.CREATE_GROUP:  {handle: s.groups.CreateGroup, change: true},
+		proto.ADD_GROUP:     {handle: s.groups.AddGroup, change: true},
+		proto.LEAVE_GROUP:   {handle: s.groups.LeaveGroup, change: true},
+		proto.KICK_MEMBER:   {handle: s.groups.KickMember, change: true},
+		proto.DISMISS_GROUP: {handle: s.groups.DismissGroup, change: true},
 		proto.GROUP_USERS:   {handle: s.groups.GroupUsers, costly: true},
 	}
 }
@@ -64,9 +65,12 @@ func (s *Service) Request(t Turn, rc *reactor.Conn, r *proto.Request) bool {
 		!row.chat && !row.direct && c.InFlight(t) > 0:
 		return false
 	}
-	if wait := c.ChargeRequest(t, row.costly); wait > 0 {
+	if wait := c.ChargeRequest(t, row.costly || row.change); wait > 0 {
 		c.RefuseInOrder(t, r, proto.SlowDown(wait))
 		return true
+	}
+	if row.change {
+		c.ChargeBytes(t, limits.ChangeBytes)
 	}
 	switch {
 	case c.Session(t) == nil && !row.open:

@@ -74,7 +74,7 @@ func serve(tb testing.TB, change ...func(*setup)) *node {
 	cfg := setup{service: service.DefaultConfig(), reactor: reactor.DefaultConfig(), name: "one", hub: new(bus.Hub)}
 	cfg.service.Limits.FramesPerSecPerUser, cfg.service.Limits.BytesPerSecPerUser = 0, 0 // only the tests of limits set them
 	cfg.service.Limits.AnswersPerSecPerUser = 0
-	cfg.service.Limits.LoginsPerSecPerAddr, cfg.service.Limits.PasswordsPerSecPerAddr = 0, 0
+	cfg.service.Limits.LoginsPerSecPerAddr, cfg.service.Limits.PasswordsPerSecPerAddr, cfg.service.Limits.LoginsPerSecPerUser = 0, 0, 0
 	cfg.service.Limits.FailedLoginsPerAddr, cfg.service.Limits.FailedLoginsPerAccountAddr, cfg.service.Limits.FailedLoginsPerAccount = 0, 0, 0
 	cfg.service.Login.Argon2.Params = cheap
 	cfg.service.DrainSpread = 0

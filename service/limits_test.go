@@ -615,3 +615,60 @@ func TestPageSizes(t *testing.T) {
 		w.refused(errno, obj{"msgid": proto.CONVERSATIONS, "limit": limit})
 	}
 }
+
+// A user's logins have a limit, over all devices and addresses, because each may cost
+// much. Wrong tokens and passwords don't count, nor do other users.
+func TestUserLogins(t *testing.T) {
+	t.Parallel()
+	var now *atomicTime
+	n := serve(t, func(s *setup) {
+		now = standing(s)
+		s.service.Limits.LoginsPerSecPerUser, s.service.Limits.Burst = 1, 3*time.Second
+	})
+	ids := n.users("anna", "berta")
+	token := n.login(ids[0]).welcome.str("token")
+	byToken, byPassword := obj{"msgid": proto.LOGIN, "token": token}, obj{"msgid": proto.LOGIN, "id": ids[0], "password": secret, "device": "new"}
+	for range 5 {
+		n.dial().refused(proto.Refused, byPassword.with(obj{"password": "wrong 1"}))
+	}
+	n.dial().ok(byToken)
+	n.dial().ok(byPassword)
+	n.dial().tooFast(time.Second, byToken)
+	n.dial().tooFast(time.Second, byPassword)
+	n.login(ids[1])
+	if c := n.limited("user_logins"); c != 2 {
+		t.Errorf("user_logins counted %d times, want 2", c)
+	}
+	now.add(time.Second)
+	n.dial().ok(byToken)
+}
+
+// Requests that change friends, blocks and groups are transactions, of which a user
+// may make far fewer than other requests.
+func TestChangesCost(t *testing.T) {
+	t.Parallel()
+	var now *atomicTime
+	n := serve(t, func(s *setup) {
+		now = standing(s)
+		s.service.Limits.AnswersPerSecPerUser, s.service.Limits.Burst = 1000, 2*time.Second
+	})
+	ids := n.users("anna", "berta")
+	w := n.login(ids[0])
+	change := obj{"msgid": proto.CREATE_GROUP, "groupname": "group", "groupdesc": ""}
+	group := w.ok(change).int("groupid")
+	for _, r := range []obj{
+		{"msgid": proto.ADD_FRIEND, "friendid": ids[1]},
+		{"msgid": proto.DEL_FRIEND, "friendid": ids[1]},
+		{"msgid": proto.BLOCK, "userid": ids[1], "on": true},
+		{"msgid": proto.KICK_MEMBER, "groupid": group, "userid": ids[1]},
+		{"msgid": proto.LEAVE_GROUP, "groupid": group},
+		{"msgid": proto.ADD_GROUP, "groupid": group},
+		{"msgid": proto.DISMISS_GROUP, "groupid": group},
+		change,
+	} {
+		w.refused(proto.TooFast, r) // because of the change before it
+		now.add(10 * time.Minute)
+		w.call(r) // some are refused, but cost a transaction
+	}
+	w.refused(proto.TooFast, change)
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
@@ -98,19 +99,39 @@ func NewReserved(names []string) Reserved {
 		if name = strings.TrimSpace(name); name == "" {
 			continue // a list in the environment may end with a comma
 		}
-		for _, key := range LookOf(name).Keys {
-			r[string(key)] = name
+		for _, form := range []string{name, bare(name)} {
+			for _, key := range LookOf(form).Keys {
+				r[string(key)] = name
+			}
 		}
 	}
 	return r
 }
 
-// Find returns the reserved name that name looks like, or "".
+// Find returns the reserved name that name looks like, or "". Accents, signs and
+// spaces make no difference: "admin✓" passes for an admin, too.
 func (r Reserved) Find(name string) string {
-	for _, key := range LookOf(name).Keys {
-		if found := r[string(key)]; found != "" {
-			return found
+	for _, form := range []string{name, bare(name)} {
+		for _, key := range LookOf(form).Keys {
+			if found := r[string(key)]; found != "" {
+				return found
+			}
 		}
 	}
 	return ""
+}
+
+// bare returns a name without accents, punctuation, symbols and spaces, or the name
+// if nothing else is left.
+func bare(name string) string {
+	b := strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsNumber(r) || unicode.IsMark(r) && scriptOf(r) != "" { // such as a vowel of Devanagari
+			return r
+		}
+		return -1
+	}, norm.NFD.String(name))
+	if b == "" {
+		return name
+	}
+	return b
 }

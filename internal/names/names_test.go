@@ -138,8 +138,17 @@ func TestLooksAlike(t *testing.T) {
 // script.
 func TestReserved(t *testing.T) {
 	r := NewReserved([]string{"admin", "Support"})
-	for name, want := range map[string]string{"admin": "admin", "ADMIN": "admin", "adrnin": "admin", "admın": "admin", "support": "Support", "SUPP0RT": "Support", "ѕиррогт": "", "administer": "", "anna": ""} {
+	for name, want := range map[string]string{"admin": "admin", "ADMIN": "admin", "adrnin": "admin", "admın": "admin", "support": "Support", "SUPP0RT": "Support", "ѕиррогт": "", "administer": "", "anna": "", "": "", "✓": "",
+		// Signs that suggest more authority.
+		"admin✓": "admin", "★admin★": "admin", "👮 admin": "admin", "admin.": "admin", "a d m i n": "admin", "adṃin": "admin", "ad-m\u0336in": "admin", "(Support)": "Support",
+	} {
 		if got := r.Find(name); got != want {
+			t.Errorf("Find(%q) = %q, want %q", name, got, want)
+		}
+	}
+	signs := NewReserved([]string{"the-boss", "★", "हिंदी"})
+	for name, want := range map[string]string{"the-boss": "the-boss", "the boss!": "the-boss", "★": "★", "☆": "", "हदी": "", "हिंदी.": "हिंदी"} {
+		if got := signs.Find(name); got != want {
 			t.Errorf("Find(%q) = %q, want %q", name, got, want)
 		}
 	}

@@ -1,6 +1,8 @@
 package delivery
 
 import (
+	"time"
+
 	"chatd/model"
 	"chatd/proto"
 	"chatd/service/session"
@@ -101,6 +103,7 @@ func (l *TopicsOnLoop) pushPage(t Turn, tp *topicOnLoop, p *page) {
 				}
 				conn.Write(t, l.buf)
 				l.d.m.pushes.Inc()
+				l.d.limits.Missed(ss.Rate, t.Now(), len(l.buf))
 			}
 			l.advance(t, tp, cu, m.Seq)
 			if conn.BytesUnsent(t) > backlogBytes {
@@ -120,12 +123,22 @@ func (l *TopicsOnLoop) pushPage(t Turn, tp *topicOnLoop, p *page) {
 // most half of backlogBytes left to send.
 func (l *TopicsOnLoop) pauseBacklog(t Turn, ss *session.Session) {
 	ss.PauseBacklog(t, true)
-	ss.Conn(t).WhenDrained(t, backlogBytes/2, func(t Turn) {
-		ss.PauseBacklog(t, false)
-		if !ss.Ended(t) {
-			l.resumeReader(t, ss)
-		}
-	})
+	ss.Conn(t).WhenDrained(t, backlogBytes/2, func(t Turn) { l.resumeBacklog(t, ss) })
+}
+
+// delayBacklog stops reading a session's backlog for a time, because its user has got
+// too much. The user may log in again and again without sending receipts, and so have
+// the same messages read each time.
+func (l *TopicsOnLoop) delayBacklog(t Turn, ss *session.Session, wait time.Duration) {
+	ss.PauseBacklog(t, true)
+	t.After(wait, func(t Turn) { l.resumeBacklog(t, ss) })
+}
+
+func (l *TopicsOnLoop) resumeBacklog(t Turn, ss *session.Session) {
+	ss.PauseBacklog(t, false)
+	if !ss.Ended(t) {
+		l.resumeReader(t, ss)
+	}
 }
 
 // Chat returns a stored message as clients get it. If group is 0, a and b are

@@ -63,7 +63,7 @@ func (l *TopicsOnLoop) writeEvent(t Turn, tp *topicOnLoop, e *groupEvent, from *
 		}
 	}
 	if e.rate != nil {
-		l.d.limits.Answered(e.rate, t.Now(), written*len(e.body))
+		l.d.limits.Pushed(e.rate, t.Now(), written, len(e.body))
 	}
 }
 

@@ -24,7 +24,7 @@ type Progress struct {
 	Sent          int64 // the last seq written to the connection
 	Arrived       int64 // the last seq with a receipt or, without receipts, whose bytes the kernel has accepted
 	Backlog       bool  // later messages are read from the log
-	BacklogPaused bool  // the backlog waits until the client reads
+	BacklogPaused bool  // the backlog waits until the client reads, or because of a limit
 	Waiting       int   // bytes that the kernel hasn't accepted yet
 }
 

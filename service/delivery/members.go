@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"math"
+	"math/bits"
 
 	"chatd/model"
 	"chatd/proto"
@@ -206,7 +207,8 @@ func (u *userOnLoop) notify(t Turn, body []byte, actor *session.Session) {
 	}
 }
 
-// notify sends a notice to all sessions in a topic, except actor.
+// notify sends a notice to all sessions in a topic, except actor, whose user is
+// charged for each.
 func (l *TopicsOnLoop) notify(t Turn, tp *topicOnLoop, body []byte, actor *session.Session) {
 	if len(body) == 0 {
 		return
@@ -216,6 +218,20 @@ func (l *TopicsOnLoop) notify(t Turn, tp *topicOnLoop, body []byte, actor *sessi
 			ss.Notify(t, body)
 		}
 	}
+	if actor != nil {
+		l.d.limits.Pushed(actor.Rate, t.Now(), len(tp.cursors), len(body))
+	}
+}
+
+// Receivers estimates how many sessions on this node get a group's messages. It
+// returns 0 if the loop doesn't know that the user is a member. It assumes that other
+// loops have as many of the sessions as this one: to ask them would take too long.
+func (l *TopicsOnLoop) Receivers(t Turn, user, group int64) int {
+	tp := l.topicOf(t, user, group, 0)
+	if u := l.users[user]; tp == nil || u == nil || !u.in(t, tp) {
+		return 0
+	}
+	return len(tp.cursors) * bits.OnesCount64(l.d.sessions.Watchers(group))
 }
 
 type membership struct {

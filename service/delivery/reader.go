@@ -152,6 +152,11 @@ func (l *TopicsOnLoop) read(t Turn, rd *readerOnLoop) {
 	if rd.busy || l.readers[rd.session] != rd {
 		return
 	}
+	if !rd.session.BacklogPaused(t) {
+		if wait := l.d.limits.MoreMissed(rd.session.Rate, t.Now()); wait > 0 {
+			l.delayBacklog(t, rd.session, wait)
+		}
+	}
 	pages := l.take(t, rd)
 	if len(pages) == 0 {
 		if len(rd.queue)+len(rd.missed)+len(rd.paused) == 0 {

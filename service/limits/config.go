@@ -11,8 +11,9 @@ import (
 type Config struct {
 	FramesPerSecPerUser        int           `group:"limits" name:"frames-per-sec-per-user" default:"400" placeholder:"N" help:"Frames per second per user, over all connections to this node, PING excluded. 0: no limit."`
 	BytesPerSecPerUser         int           `group:"limits" name:"bytes-per-sec-per-user" type:"size" default:"2MiB" placeholder:"SIZE" help:"Bytes of frames per second per user, over all connections to this node, PING excluded. 0: no limit."`
-	AnswersPerSecPerUser       int           `group:"limits" name:"answers-per-sec-per-user" type:"size" default:"6MiB" placeholder:"SIZE" help:"Bytes per second of answers, and of events times their receivers, per user, over all connections to this node. 0: no limit."`
+	AnswersPerSecPerUser       int           `group:"limits" name:"answers-per-sec-per-user" type:"size" default:"6MiB" placeholder:"SIZE" help:"Bytes per second of answers, and of what is sent to groups times the receivers, per user, over all connections to this node. 0: no limit."`
 	LoginsPerSecPerAddr        int           `group:"limits" name:"logins-per-sec-per-addr" default:"100" placeholder:"N" help:"Logins per second per address, by token or password. 0: no limit."`
+	LoginsPerSecPerUser        int           `group:"limits" name:"logins-per-sec-per-user" default:"1" placeholder:"N" help:"Logins per second per user, on this node, by token or password. 0: no limit."`
 	PasswordsPerSecPerAddr     int           `group:"limits" name:"passwords-per-sec-per-addr" default:"20" placeholder:"N" help:"Passwords hashed per second per address, for logins, registrations and password changes. 0: no limit."`
 	FailedLoginsPerAddr        int           `group:"limits" name:"failed-logins-per-addr" default:"100" placeholder:"N" help:"Wrong passwords per address within --failed-logins-time. 0: no limit."`
 	FailedLoginsPerAccountAddr int           `group:"limits" name:"failed-logins-per-account-addr" default:"10" placeholder:"N" help:"Wrong passwords per account from one address within --failed-logins-time. Logins by token still work. 0: no limit."`
@@ -33,6 +34,7 @@ func DefaultConfig() Config {
 func (c *Config) Lift() {
 	c.FramesPerSecPerUser, c.BytesPerSecPerUser, c.LoginsPerSecPerAddr, c.PasswordsPerSecPerAddr = 0, 0, 0, 0
 	c.FailedLoginsPerAddr, c.FailedLoginsPerAccountAddr, c.FailedLoginsPerAccount, c.AbuseWait, c.AnswersPerSecPerUser = 0, 0, 0, 0, 0
+	c.LoginsPerSecPerUser = 0
 }
 
 // Bounds of the settings. They catch typos, such as a size without its
@@ -48,6 +50,7 @@ func (c *Config) CheckSettings(p *setting.Problems) {
 	p.Size("bytes-per-sec-per-user", c.BytesPerSecPerUser, 0, maxBytes)
 	p.Size("answers-per-sec-per-user", c.AnswersPerSecPerUser, 0, maxBytes)
 	p.Int("logins-per-sec-per-addr", c.LoginsPerSecPerAddr, 0, maxRate)
+	p.Int("logins-per-sec-per-user", c.LoginsPerSecPerUser, 0, maxRate)
 	p.Int("passwords-per-sec-per-addr", c.PasswordsPerSecPerAddr, 0, maxRate)
 	p.Int("failed-logins-per-addr", c.FailedLoginsPerAddr, 0, maxRate)
 	p.Int("failed-logins-per-account-addr", c.FailedLoginsPerAccountAddr, 0, maxRate)

@@ -27,7 +27,7 @@ const (
 	maxAddrs    = 1 << 16
 	maxAccounts = 1 << 16
 	maxPairs    = 1 << 17 // accounts with an address
-	maxLeft     = 1 << 16 // users without a session; see Keep
+	maxLeft     = 1 << 16 // users without a session, see Keep; users who have logged in
 	maxAbusers  = 1 << 16
 )
 
@@ -38,7 +38,9 @@ type Limits struct {
 	frames, bytes, answers limit.Rate          // per user
 	leftFrames, leftBytes  *limit.Table[int64] // by user; see Keep
 	leftAnswers            *limit.Table[int64] // by user; see Keep
+	leftMissed             *limit.Table[int64] // by user; see Keep
 	logins, passwords      *limit.Table[netip.Addr]
+	userLogins             *limit.Table[int64]
 	failedAddr             *limit.Table[netip.Addr]
 	failedAccount          *limit.Table[Account]
 	failedPair             *limit.Table[pair]
@@ -72,7 +74,10 @@ func (r *Refusal) Unwrap() error { return r.err }
 
 // UserRate is the rate-limit state of a user. All sessions of the user on this
 // node share it.
-type UserRate struct{ frames, bytes, answers limit.Shared }
+type UserRate struct {
+	frames, bytes, answers limit.Shared
+	missed                 limit.Shared // of missed messages; apart from answers, so that nothing is refused because of them
+}
 
 // New returns the limits of a node. now is the current time by the clock of the
 // event loops.
@@ -82,7 +87,9 @@ func New(cfg *Config, m *Metrics, now time.Time) *Limits {
 	l.leftFrames = limit.NewTable[int64](l.frames, maxLeft, add(m.forgotUsers))
 	l.leftBytes = limit.NewTable[int64](l.bytes, maxLeft, add(m.forgotUsers))
 	l.leftAnswers = limit.NewTable[int64](l.answers, maxLeft, add(m.forgotUsers))
+	l.leftMissed = limit.NewTable[int64](l.answers, maxLeft, add(m.forgotUsers))
 	l.logins = limit.NewTable[netip.Addr](limit.PerSecond(cfg.LoginsPerSecPerAddr, cfg.Burst, now), maxAddrs, add(m.forgotAddrs))
+	l.userLogins = limit.NewTable[int64](limit.PerSecond(cfg.LoginsPerSecPerUser, cfg.Burst, now), maxLeft, add(m.forgotUsers))
 	l.passwords = limit.NewTable[netip.Addr](limit.PerSecond(cfg.PasswordsPerSecPerAddr, cfg.Burst, now), maxAddrs, add(m.forgotAddrs))
 	l.failedAddr = limit.NewTable[netip.Addr](limit.Per(cfg.FailedLoginsPerAddr, cfg.FailedLoginsTime, now), maxAddrs, add(m.forgotAddrs))
 	l.failedAccount = limit.NewTable[Account](limit.Per(cfg.FailedLoginsPerAccount, cfg.FailedLoginsTime, now), maxAccounts, add(m.forgotAccounts))
@@ -111,11 +118,23 @@ func (l *Limits) Frame(rate *UserRate, now time.Time, size int) (wait time.Durat
 // doesn't return.
 const RowBytes = 100
 
+// PushBytes is how many bytes a push to a session counts as, besides its size: a
+// short one costs a node a system call, too.
+const PushBytes = 256
+
 // Answered charges what a request has cost to a user, once that is known: bytes is
-// the size of the answer, or that of an event times its receivers. Rows that were
-// read count as RowBytes each.
+// the size of the answer. Rows that were read count as RowBytes each.
 func (l *Limits) Answered(rate *UserRate, now time.Time, bytes int) {
 	rate.answers.Spend(&l.answers, now, bytes)
+}
+
+// ChangeBytes is how many bytes a request counts as that changes friends, blocks,
+// groups or their members: it takes a transaction.
+const ChangeBytes = 128 << 10
+
+// Pushed charges a push of this size to a user, for each session that gets it.
+func (l *Limits) Pushed(rate *UserRate, now time.Time, sessions, size int) {
+	l.Answered(rate, now, sessions*(size+PushBytes))
 }
 
 // Costly checks whether a user may send a request whose answer may cost much. It
@@ -127,12 +146,27 @@ func (l *Limits) Costly(rate *UserRate, now time.Time) (wait time.Duration) {
 	return wait
 }
 
+// Missed charges bytes of missed messages to a user.
+func (l *Limits) Missed(rate *UserRate, now time.Time, bytes int) {
+	rate.missed.Spend(&l.answers, now, bytes)
+}
+
+// MoreMissed returns 0, or how long to wait before more missed messages are read for a
+// user. They may be as many bytes as answers.
+func (l *Limits) MoreMissed(rate *UserRate, now time.Time) (wait time.Duration) {
+	if wait = rate.missed.Take(&l.answers, now, 1); wait > 0 {
+		l.m.Reached(UserMissed, 1)
+	}
+	return wait
+}
+
 // Restore continues with the rate-limit state from the user's last session. Call
 // it for the first session of a user on this node.
 func (l *Limits) Restore(user int64, rate *UserRate) {
 	l.leftFrames.Restore(user, &rate.frames)
 	l.leftBytes.Restore(user, &rate.bytes)
 	l.leftAnswers.Restore(user, &rate.answers)
+	l.leftMissed.Restore(user, &rate.missed)
 }
 
 // Keep saves the rate-limit state of a user whose last session has ended, so
@@ -141,6 +175,7 @@ func (l *Limits) Keep(user int64, rate *UserRate, now time.Time) {
 	l.leftFrames.Keep(user, now, &rate.frames)
 	l.leftBytes.Keep(user, now, &rate.bytes)
 	l.leftAnswers.Keep(user, now, &rate.answers)
+	l.leftMissed.Keep(user, now, &rate.missed)
 }
 
 // Login charges a login to an address. It returns nil, or a refusal if that
@@ -170,12 +205,17 @@ func (l *Limits) take(table *limit.Table[netip.Addr], addr netip.Addr, now time.
 // Abused starts the lockout of a user who was kicked for abuse.
 func (l *Limits) Abused(user int64, now time.Time) { l.abusers.Add(user, now) }
 
-// ShutOut returns the refusal of a login if the user is locked out after abuse,
-// and otherwise nil. Call it only after the password or token was found valid:
-// the refusal shows that the account exists.
-func (l *Limits) ShutOut(user int64, now time.Time) error {
+// LoginOf charges a login to a user. It returns nil, or a refusal if that exceeds
+// the limit, or if the user is locked out after abuse. Call it only after the
+// password or token was found valid: the refusal shows that the account exists, and
+// nobody else may use up the user's logins.
+func (l *Limits) LoginOf(user int64, now time.Time) error {
 	wait := l.abusers.Left(user, now)
 	if wait == 0 {
+		if wait = l.userLogins.Take(user, now, 1); wait > 0 {
+			l.m.Reached(UserLogins, 1)
+			return &Refusal{UserLogins, proto.SlowDown(max(wait, LeastWait))}
+		}
 		return nil
 	}
 	l.m.Reached(ShutOut, 1)

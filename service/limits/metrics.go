@@ -10,11 +10,13 @@ const (
 	UserFrames Kind = iota
 	UserBytes
 	UserAnswers
+	UserMissed
 	UserDay       // the quota of a day
 	ToStranger    // messages to a user who has never answered
 	FromStrangers // messages of strangers to one user
 	BehindRefused // a message sent while an errno 9 for an earlier one waits to be sent
 	Logins
+	UserLogins
 	PasswordWork
 	FailedAddr
 	FailedAccount
@@ -29,8 +31,8 @@ const (
 	kinds
 )
 
-var kindNames = [kinds]string{UserFrames: "user_frames", UserBytes: "user_bytes", UserAnswers: "user_answers", UserDay: "user_day", ToStranger: "to_stranger", FromStrangers: "from_strangers",
-	BehindRefused: "behind_refused", Logins: "logins", PasswordWork: "passwords",
+var kindNames = [kinds]string{UserFrames: "user_frames", UserBytes: "user_bytes", UserAnswers: "user_answers", UserMissed: "user_missed", UserDay: "user_day", ToStranger: "to_stranger", FromStrangers: "from_strangers",
+	BehindRefused: "behind_refused", Logins: "logins", UserLogins: "user_logins", PasswordWork: "passwords",
 	FailedAddr: "failed_address", FailedAccount: "failed_account", FailedPair: "failed_account_and_address", ShutOut: "abuse",
 	FullFriends: "friends", FullGroups: "groups", FullMembers: "members", FullDevices: "devices", FullPage: "page", FullLogin: "login_lists"}
 

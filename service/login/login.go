@@ -254,7 +254,7 @@ func (l *Logins) proveByToken(t Off, token string) (id identity, err error) {
 		return id, err
 	}
 	id.user, id.device, id.memberships = found.User, found.Device, memberships
-	return id, l.Limits.ShutOut(id.user.ID, l.Reactor.Now())
+	return id, l.Limits.LoginOf(id.user.ID, l.Reactor.Now())
 }
 
 // proveByPassword checks a password, and creates a token, which ends the device's
@@ -325,7 +325,7 @@ func (l *Logins) checkPassword(t Off, q *proto.Request, guess *limits.Guess, che
 	case u.Banned:
 		return u, errBanned
 	}
-	if err := l.Limits.ShutOut(u.ID, l.Reactor.Now()); err != nil { // before OpenDevice evicts a device
+	if err := l.Limits.LoginOf(u.ID, l.Reactor.Now()); err != nil { // before OpenDevice evicts a device
 		return u, err
 	}
 	if rehashed != "" {

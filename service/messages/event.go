@@ -74,14 +74,14 @@ func (m *Messages) sendEvent(t Turn, ss *session.Session, r *proto.Request, to [
 	l := m.loops[t.Loop()]
 	l.events++
 	l.buf = appendEvent(l.buf[:0], ss, r)
-	n := 0
 	for _, o := range to {
 		if o != ss && o.Live() {
 			t.SendDroppable(o.Ref, l.buf)
-			n++
 		}
 	}
-	ss.Conn(t).ChargeBytes(t, n*len(l.buf))
+	// Not for each session: the limit would tell strangers whether the receiver is
+	// online.
+	ss.Conn(t).ChargePushes(t, 1, len(l.buf))
 	m.courier.PublishEvent(bus.User(r.ToID), l.buf)
 }
 

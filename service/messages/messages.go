@@ -86,6 +86,10 @@ func (m *Messages) send(t Turn, c *conn, r *proto.Request, a model.Append) {
 		return
 	}
 	if msg := c.Send(t, r, a); msg != nil {
+		if a.Group != 0 {
+			// Now, not when it is pushed: one read may bring hundreds of messages.
+			c.ChargePushes(t, m.delivery.On(t).Receivers(t, c.Session(t).User, a.Group), len(r.Msg))
+		}
 		l := m.loops[t.Loop()]
 		l.messages = append(l.messages, msg)
 	}

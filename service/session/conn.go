@@ -79,10 +79,18 @@ func (c *Conn) Reply(t Turn, a *proto.Response) {
 // ChargeRows charges rows to the user that a request has read but not returned.
 func (c *Conn) ChargeRows(t Turn, n int) { c.ChargeBytes(t, n*limits.RowBytes) }
 
-// ChargeBytes charges bytes to the user that others get because of a request.
+// ChargeBytes charges bytes that are sent because of a request to the user.
 func (c *Conn) ChargeBytes(t Turn, n int) {
 	if ss := c.on.session; ss != nil {
 		c.s.limits.Answered(ss.Rate, t.Now(), n)
+	}
+}
+
+// ChargePushes charges a push of this size to the user, for each session that gets
+// it.
+func (c *Conn) ChargePushes(t Turn, sessions, size int) {
+	if ss := c.on.session; ss != nil {
+		c.s.limits.Pushed(ss.Rate, t.Now(), sessions, size)
 	}
 }
 

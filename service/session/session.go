@@ -82,8 +82,8 @@ func (ss *Session) Conn(t Turn) *Conn { return ss.loop.conn }
 // Ended reports whether the session has ended.
 func (ss *Session) Ended(t Turn) bool { return ss.loop.ended }
 
-// BacklogPaused reports whether reading the session's backlog is paused until
-// its connection has less left to send.
+// BacklogPaused reports whether reading the session's backlog is paused: until its
+// connection has less left to send, or because its user has got too much.
 func (ss *Session) BacklogPaused(t Turn) bool { return ss.loop.paused }
 
 // PauseBacklog sets what BacklogPaused reports.

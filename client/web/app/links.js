@@ -28,15 +28,14 @@ export function pieces(words) {
   return all;
 }
 
-/** Removes punctuation at the end that belongs to the sentence. */
+/** Removes punctuation at the end that belongs to the sentence. A link may have
+ * thousands of brackets, so they are counted only once. */
 function trim(link) {
-  for (;;) {
-    const last = link.at(-1);
-    const open = { ')': '(', ']': '[' }[last];
-    const alone = open && link.split(last).length > link.split(open).length;
-    if (!alone && !'.,;:!?*_~'.includes(last)) return link;
-    link = link.slice(0, -1);
-  }
+  const n = (c) => link.split(c).length;
+  const alone = { ')': n(')') - n('('), ']': n(']') - n('[') };
+  let end = link.length;
+  while (alone[link[end - 1]]-- > 0 || '.,;:!?*_~'.includes(link[end - 1])) end--;
+  return link.slice(0, end);
 }
 
 /** Returns a link's URL. Returns "" if it is invalid, or has a username, which could

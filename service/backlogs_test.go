@@ -244,6 +244,13 @@ func TestUserAnswers(t *testing.T) {
 			w.ok(with(ids[1]).sync())
 			w.ok(with(ids[1]).sync())
 		}, func(ids []int64) obj { return with(ids[1]).sync() }},
+		// 20 short messages are less than 2,000 bytes, but each is a row.
+		{"SYNC of short messages", 2000, func(_ *node, ids []int64, w *wire) {
+			for range 20 {
+				w.say(with(ids[0]), "x")
+			}
+			w.ok(with(ids[0]).sync())
+		}, func(ids []int64) obj { return with(ids[0]).sync() }},
 		{"CONVERSATIONS", 1000, func(n *node, ids []int64, w *wire) {
 			w.ok(obj{"msgid": proto.CONVERSATIONS, "limit": 1})
 		}, func([]int64) obj { return obj{"msgid": proto.CONVERSATIONS, "limit": 1} }},

@@ -10,8 +10,8 @@ import (
 // per address count the client's address, not the proxy's.
 type Config struct {
 	FramesPerSecPerUser        int           `group:"limits" name:"frames-per-sec-per-user" default:"400" placeholder:"N" help:"Frames per second per user, over all connections to this node, PING excluded. 0: no limit."`
-	BytesPerSecPerUser         int           `group:"limits" name:"bytes-per-sec-per-user" type:"size" default:"2MiB" placeholder:"SIZE" help:"Bytes of frames per second per user, over all connections to this node, PING excluded. 0: no limit."`
-	AnswersPerSecPerUser       int           `group:"limits" name:"answers-per-sec-per-user" type:"size" default:"6MiB" placeholder:"SIZE" help:"Bytes per second of answers, and of what is sent to groups times the receivers, per user, over all connections to this node. 0: no limit."`
+	BytesPerSecPerUser         int           `group:"limits" name:"bytes-per-sec-per-user" type:"size" default:"1MiB" placeholder:"SIZE" help:"Bytes of frames per second per user, over all connections to this node, PING excluded. 0: no limit."`
+	AnswersPerSecPerUser       int           `group:"limits" name:"answers-per-sec-per-user" type:"size" default:"4MiB" placeholder:"SIZE" help:"Bytes per second of answers, and of what is sent to groups times the receivers, per user, over all connections to this node. 0: no limit."`
 	LoginsPerSecPerAddr        int           `group:"limits" name:"logins-per-sec-per-addr" default:"100" placeholder:"N" help:"Logins per second per address, by token or password. 0: no limit."`
 	LoginsPerSecPerUser        int           `group:"limits" name:"logins-per-sec-per-user" default:"1" placeholder:"N" help:"Logins per second per user, on this node, by token or password. 0: no limit."`
 	PasswordsPerSecPerAddr     int           `group:"limits" name:"passwords-per-sec-per-addr" default:"20" placeholder:"N" help:"Passwords hashed per second per address, for logins, registrations and password changes. 0: no limit."`

@@ -82,8 +82,8 @@ type UserRate struct {
 // New returns the limits of a node. now is the current time by the clock of the
 // event loops.
 func New(cfg *Config, m *Metrics, now time.Time) *Limits {
-	l := &Limits{m: m, frames: limit.PerSecond(cfg.FramesPerSecPerUser, cfg.Burst, now), bytes: limit.PerSecond(cfg.BytesPerSecPerUser, cfg.Burst, now),
-		answers: limit.PerSecond(cfg.AnswersPerSecPerUser, cfg.Burst, now)}
+	l := &Limits{m: m, frames: limit.PerSecond(cfg.FramesPerSecPerUser, cfg.Burst, now), bytes: limit.BytesPerSecond(cfg.BytesPerSecPerUser, cfg.Burst, now),
+		answers: limit.BytesPerSecond(cfg.AnswersPerSecPerUser, cfg.Burst, now)}
 	l.leftFrames = limit.NewTable[int64](l.frames, maxLeft, add(m.forgotUsers))
 	l.leftBytes = limit.NewTable[int64](l.bytes, maxLeft, add(m.forgotUsers))
 	l.leftAnswers = limit.NewTable[int64](l.answers, maxLeft, add(m.forgotUsers))
@@ -114,8 +114,8 @@ func (l *Limits) Frame(rate *UserRate, now time.Time, size int) (wait time.Durat
 	return wait
 }
 
-// RowBytes is how many bytes of an answer a row counts as that the store reads and
-// doesn't return.
+// RowBytes is how many bytes of an answer a row counts as that the store reads,
+// besides what the answer has of it.
 const RowBytes = 100
 
 // PushBytes is how many bytes a push to a session counts as, besides its size: a

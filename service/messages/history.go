@@ -72,6 +72,7 @@ func (m *Messages) Sync(t Turn, c *conn, r *proto.Request) {
 		}
 		return struct{}{}, nil
 	}, func(t Turn, _ struct{}) {
+		c.ChargeRows(t, len(a.Messages))
 		c.Reply(t, &a)
 	})
 }

@@ -76,7 +76,8 @@ func (c *Conn) Reply(t Turn, a *proto.Response) {
 	c.ChargeBytes(t, int(c.BytesQueued(t)-before))
 }
 
-// ChargeRows charges rows to the user that a request has read but not returned.
+// ChargeRows charges rows to the user that a request has read. Reply charges their
+// bytes, if they are in the answer.
 func (c *Conn) ChargeRows(t Turn, n int) { c.ChargeBytes(t, n*limits.RowBytes) }
 
 // ChargeBytes charges bytes that are sent because of a request to the user.

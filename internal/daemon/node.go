@@ -218,12 +218,12 @@ func (n *node) joinBus(ctx context.Context) (nodeBus, error) {
 	if r.Up() {
 		return r, nil
 	}
-	n.log.Warn("Redis unavailable; retrying", "redis", setting.Redacted(n.cfg.Bus.Redis), "wait", n.cfg.Store.Wait)
+	n.log.Warn("Redis unavailable; retrying", "redis", setting.Redacted(n.cfg.Bus.Redis), "wait", n.cfg.Store.Wait, "err", r.Err())
 	select {
 	case <-up:
 		return r, nil
 	case <-time.After(n.cfg.Store.Wait):
-		err = fmt.Errorf("--redis: %s still unavailable after --wait %v", setting.Redacted(n.cfg.Bus.Redis), n.cfg.Store.Wait)
+		err = fmt.Errorf("--redis: %s still unavailable after --wait %v: %w", setting.Redacted(n.cfg.Bus.Redis), n.cfg.Store.Wait, r.Err())
 	case <-n.stopping:
 		err = errStopped
 	}

@@ -101,6 +101,7 @@ var onlyIn = map[string][]string{
 	"github.com/gomodule/redigo": {"service/bus"},
 	"github.com/mna/redisc":      {"service/bus"},
 	"github.com/gobwas/ws":       {"reactor", "client"},
+	"github.com/coreos":          {"internal/daemon"}, // notifies systemd
 	"golang.org/x/tools":         {"internal/turncheck"},
 	"golang.org/x/perf":          {"bench/report"},
 	"github.com/aclements":       {"bench/report"}, // the statistics of x/perf

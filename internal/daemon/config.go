@@ -46,6 +46,10 @@ type Config struct {
 
 	// live changes settings while the server runs. It is nil in tests.
 	live *live
+
+	// manager is the service manager that started the server. It is nil if there
+	// is none.
+	manager *manager
 }
 
 // Bounds of the settings. They catch typos.

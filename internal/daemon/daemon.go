@@ -51,7 +51,9 @@ func Main(stamp string, args []string, stdin *os.File, stdout, stderr io.Writer)
 				inv.terminal = queue
 			}
 		}
+		inv.manager = newManager(log)
 		code := serve(inv, log, run)
+		inv.manager.close(managerPatience)
 		queue.close(logPatience)
 		return code
 	case "migrate":

@@ -72,6 +72,12 @@ func run(ctx context.Context, stop <-chan struct{}, cfg *Config, log *slog.Logge
 	defer end()
 	err := n.start(ctx)
 	if err == nil {
+		// The manager must hear of the node while it drains, too.
+		watching, endWatching := context.WithCancel(ctx)
+		var watch sync.WaitGroup
+		watch.Go(func() { cfg.manager.watch(watching, n.reactor) })
+		defer watch.Wait()
+		defer endWatching()
 		background.Go(func() { n.measureStore(running) })
 		select {
 		case <-stop:
@@ -158,6 +164,7 @@ func (n *node) start(ctx context.Context) error {
 	n.watch.Go(func() { n.watchOthers(watching) })
 	n.audit.Add(audit.Event{Action: audit.Start, Detail: fmt.Sprintf("node %s, registration %s, no_limits %t", n.cfg.NodeName(addr.Port()), cfg.Login.Registration, n.cfg.NoLimits)})
 	n.ready.Store(true)
+	n.cfg.manager.serving()
 	n.greet(addr)
 	return nil
 }
@@ -211,12 +218,12 @@ func (n *node) joinBus(ctx context.Context) (nodeBus, error) {
 	if r.Up() {
 		return r, nil
 	}
-	n.log.Warn("Redis unavailable; retrying", "redis", setting.Redacted(n.cfg.Bus.Redis), "wait", n.cfg.Store.Wait)
+	n.log.Warn("Redis unavailable; retrying", "redis", setting.Redacted(n.cfg.Bus.Redis), "wait", n.cfg.Store.Wait, "err", r.Err())
 	select {
 	case <-up:
 		return r, nil
 	case <-time.After(n.cfg.Store.Wait):
-		err = fmt.Errorf("--redis: %s still unavailable after --wait %v", setting.Redacted(n.cfg.Bus.Redis), n.cfg.Store.Wait)
+		err = fmt.Errorf("--redis: %s still unavailable after --wait %v: %w", setting.Redacted(n.cfg.Bus.Redis), n.cfg.Store.Wait, r.Err())
 	case <-n.stopping:
 		err = errStopped
 	}

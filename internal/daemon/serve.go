@@ -69,9 +69,10 @@ func serve(inv *invocation, log *slog.Logger, run func(context.Context, <-chan s
 		case <-hangups:
 			switch {
 			case !inv.live.hungUp():
-				inv.live.reload(log)
+				inv.manager.reloading(func() { inv.live.reload(log) })
 			case !draining:
 				draining = true
+				inv.manager.draining()
 				log.Info("chatd draining: its terminal was closed", "timeout", inv.DrainTimeout)
 				close(stop)
 			}
@@ -81,6 +82,7 @@ func serve(inv *invocation, log *slog.Logger, run func(context.Context, <-chan s
 				return exitError
 			}
 			draining = true
+			inv.manager.draining()
 			log.Info("chatd draining; a second signal stops it at once", "signal", s.String(), "timeout", inv.DrainTimeout)
 			close(stop)
 		}

@@ -3,6 +3,7 @@ package realservice
 import (
 	"context"
 	"fmt"
+	"os"
 	"sync"
 	"testing"
 
@@ -15,6 +16,16 @@ var sharedMariaDB struct {
 	sync.Mutex
 	server    *MariaDBServer
 	databases int
+}
+
+// processTemp is the folder for temporary files. A test may set another one later.
+var processTemp = os.TempDir()
+
+// emptyMariaDB is copied to each new server, as creating one takes seconds. It is never
+// started. The cleaner of its folder deletes it when the process ends.
+var emptyMariaDB struct {
+	sync.Mutex
+	*services.MariaDB
 }
 
 // MariaDBServer is a MariaDB for one test.
@@ -53,12 +64,27 @@ func NewMariaDB(t testing.TB, args ...string) *MariaDBServer {
 	return m
 }
 
+// newEmptyMariaDB creates emptyMariaDB unless it exists.
+func newEmptyMariaDB(t testing.TB) *services.MariaDB {
+	t.Helper()
+	emptyMariaDB.Lock()
+	defer emptyMariaDB.Unlock()
+	if emptyMariaDB.MariaDB == nil {
+		f, err := services.NewFolder(processTemp, "chatd-test-")
+		requireNoError(t, err)
+		emptyMariaDB.MariaDB, err = services.NewMariaDB(context.Background(), f, 0)
+		requireNoError(t, err)
+	}
+	return emptyMariaDB.MariaDB
+}
+
 func launchMariaDB(t testing.TB, args ...string) *MariaDBServer {
 	t.Helper()
+	empty := newEmptyMariaDB(t)
 	m := &MariaDBServer{}
 	m.Server = launch(t, func(f *services.Folder) (*services.Service, error) {
 		var err error
-		if m.mariadb, err = services.NewMariaDB(context.Background(), f, 0, args...); err != nil {
+		if m.mariadb, err = services.NewMariaDBFrom(context.Background(), f, empty, 0, args...); err != nil {
 			return nil, err
 		}
 		return m.mariadb.Service, nil

@@ -24,6 +24,17 @@ var MariaDBPrograms = []string{"mariadbd", "mariadb-install-db", "mariadb"}
 // NewMariaDB creates an empty MariaDB in f, and doesn't start it. args are
 // additional arguments for mariadbd. If port is 0, it chooses one.
 func NewMariaDB(ctx context.Context, f *Folder, port int, args ...string) (*MariaDB, error) {
+	return newMariaDB(ctx, f, nil, port, args)
+}
+
+// NewMariaDBFrom is NewMariaDB with a copy of the data of another MariaDB, which must
+// not have been started yet. That takes a fraction of the time.
+func NewMariaDBFrom(ctx context.Context, f *Folder, empty *MariaDB, port int, args ...string) (*MariaDB, error) {
+	return newMariaDB(ctx, f, empty, port, args)
+}
+
+// newMariaDB copies the data of empty, if it isn't nil.
+func newMariaDB(ctx context.Context, f *Folder, empty *MariaDB, port int, args []string) (*MariaDB, error) {
 	var paths [3]string
 	for i, program := range MariaDBPrograms {
 		var err error
@@ -56,9 +67,15 @@ func NewMariaDB(ctx context.Context, f *Folder, port int, args ...string) (*Mari
 	if err := os.Mkdir(temporary, 0o700); err != nil {
 		return nil, m.wrapError(err)
 	}
-	common = []string{"--no-defaults", "--datadir=" + filepath.Join(m.Folder, "data"), "--tmpdir=" + temporary, "--skip-name-resolve"}
+	common = []string{"--no-defaults", "--datadir=" + m.data(), "--tmpdir=" + temporary, "--skip-name-resolve"}
 	if os.Getuid() == 0 {
 		common = append(common, "--user=root") // it refuses to run as root otherwise
+	}
+	if empty != nil {
+		if err := os.CopyFS(m.data(), os.DirFS(empty.data())); err != nil {
+			return nil, m.wrapError(fmt.Errorf("copy the data of an empty MariaDB: %w", err))
+		}
+		return m, nil
 	}
 	install := slices.Concat(common, []string{"--auth-root-authentication-method=normal", "--skip-test-db"})
 	if err := f.run(ctx, filepath.Join(m.Folder, "install.log"), paths[1], install...); err != nil {
@@ -66,6 +83,8 @@ func NewMariaDB(ctx context.Context, f *Folder, port int, args ...string) (*Mari
 	}
 	return m, nil
 }
+
+func (m *MariaDB) data() string { return filepath.Join(m.Folder, "data") }
 
 // URL returns the URL of a database, as chatd takes it:
 // mysql://root@127.0.0.1:PORT/NAME.

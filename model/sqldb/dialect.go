@@ -30,6 +30,9 @@ type Dialect struct {
 	// Classify returns the class of an error of a database call.
 	Classify func(err error) Class
 
+	diskFull func(err error) bool // the database has no room for what it must write
+	fullHint string               // what to tell the operator then
+
 	goose   goose.Dialect
 	tables  string // query for the number of tables; to filter, append AND and a condition on name
 	writers int    // default of Config.Writers

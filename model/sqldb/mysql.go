@@ -54,6 +54,8 @@ func mysql() *Dialect {
 		MaxRows:      256,
 		Operand:      func(query string) string { return "(" + query + ")" },
 		Classify:     classifyMySQL,
+		diskFull:     mysqlDiskFull,
+		fullHint:     "the database server's disk is probably full: free some space there",
 		goose:        goose.DialectMySQL,
 		tables: `SELECT COUNT(*) FROM (SELECT table_name AS name FROM information_schema.tables
 			WHERE table_schema = DATABASE()) AS t WHERE true`,
@@ -73,10 +75,29 @@ func classifyMySQL(err error) Class {
 	case 1021, 1037, 1038, 1041, 1114, 1206, 1226, 1290, 1461, 1836, 1969, 3024: // disk or memory full, table full, limit of a user, too many statements, read-only, timeout
 		return Transient
 	}
-	if mysqlDisconnected(err) {
+	switch {
+	case mysqlDisconnected(err):
 		return Disconnected
+	case mysqlDiskFull(err):
+		return Transient
 	}
 	return Permanent
+}
+
+// mysqlDiskFull reports whether the server's disk is full. Many error numbers may
+// mean that, such as those for creating and writing a file.
+func mysqlDiskFull(err error) bool {
+	var e *client.MySQLError
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Number {
+	case 1021, 1114: // ER_DISK_FULL, ER_RECORD_FILE_FULL
+		return true
+	}
+	return strings.Contains(e.Message, "No space left on device") || // of the server's system
+		strings.Contains(e.Message, "No more room in record file") || // of InnoDB
+		strings.Contains(e.Message, "error 28 ") // of a storage engine
 }
 
 // mysqlCode returns the server's error number in err, or 0.

@@ -9,6 +9,7 @@ package sqldb
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -141,6 +142,9 @@ func open(ctx context.Context, d *Dialect, address string, c *Config) (*DB, erro
 		err = c.Setup(ctx, db)
 	}
 	if err != nil {
+		if d.diskFull(err) {
+			err = fmt.Errorf("%w: %s", err, d.fullHint)
+		}
 		db.closeQueries()
 		return nil, errors.Join(err, db.close())
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/pressly/goose/v3"
@@ -36,6 +37,8 @@ func sqlite() *Dialect {
 		MaxRows:  128,
 		Operand:  func(query string) string { return "SELECT * FROM (" + query + ") v" },
 		Classify: classifySQLite,
+		diskFull: sqliteDiskFull,
+		fullHint: sqliteFullHint,
 		goose:    goose.DialectSQLite3,
 		tables:   `SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'`,
 		writers:  1, // SQLite runs one write transaction at a time
@@ -163,12 +166,23 @@ func sqlitePragmas(o *Config, reading bool) string {
 	return v.Encode()
 }
 
+const sqliteFullHint = "the disk is probably full: free some space, or check the disk and the limit of file sizes (ulimit -f)"
+
+// sqliteDiskFull reports whether err is about SQLite's files, or the lock file, and
+// probably due to a full disk.
+func sqliteDiskFull(err error) bool {
+	switch sqliteCode(err) {
+	case codes.SQLITE_FULL, codes.SQLITE_IOERR_SHMSIZE, codes.SQLITE_IOERR_WRITE:
+		return true
+	}
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
+}
+
 // sqliteReason adds an explanation to errors that are common when opening a
 // file.
 func sqliteReason(err error) error {
-	switch sqliteCode(err) {
-	case codes.SQLITE_FULL, codes.SQLITE_IOERR_SHMSIZE, codes.SQLITE_IOERR_WRITE:
-		return fmt.Errorf("the disk is probably full: free some space, or check the disk and the limit of file sizes (ulimit -f): %w", err)
+	if sqliteDiskFull(err) {
+		return fmt.Errorf("%s: %w", sqliteFullHint, err)
 	}
 	switch sqliteCode(err) & 0xff {
 	case codes.SQLITE_IOERR:

@@ -157,3 +157,11 @@ func (r *Redis) MayHaveSubscribers(Channel) bool { return r.up.Load() }
 
 // Up reports whether Redis is available.
 func (r *Redis) Up() bool { return r.up.Load() }
+
+// Err returns the latest reason why Redis was unavailable. It is nil if Redis has
+// always been available.
+func (r *Redis) Err() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.lastErr
+}

@@ -179,7 +179,7 @@ func BenchmarkTokenMemberships(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			if _, _, _, err := h.OpenDevice(context.Background(), user, "phone", token, 8); err != nil {
+			if _, _, _, err := h.OpenDevice(context.Background(), user, "phone", token, 8, connected); err != nil {
 				b.Fatal(err)
 			}
 			const atATime = 10_000

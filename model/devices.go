@@ -20,15 +20,22 @@ import (
 // removed with their tokens and cursors. ended has the sessions that end: earlier
 // ones of the device, and those of devices that are removed. added says that the
 // device is new. Errors: ErrNotFound if the user doesn't exist, is banned, or has
-// another password hash now.
-func (db *DB) OpenDevice(ctx context.Context, u User, device string, tokenHash []byte, max int) (session int64, added bool, ended []feed.Ended, err error) {
+// another password hash now; ErrGone.
+//
+// gone reports whether the client has disconnected; it must not block. If that is so
+// when the user's row is locked, OpenDevice ends no session: the client may have a later
+// one already.
+func (db *DB) OpenDevice(ctx context.Context, u User, device string, tokenHash []byte, max int, gone func() bool) (session int64, added bool, ended []feed.Ended, err error) {
 	if err := db.Flush(ctx, u.ID); err != nil {
 		return 0, false, nil, fmt.Errorf("open device of user %d: %w", u.ID, err)
 	}
 	for try := 1; ; try++ {
-		mark, err := db.prepareDevice(ctx, u, device)
+		var mark int64
+		if err = ErrGone; !gone() { // a new device takes long
+			mark, err = db.prepareDevice(ctx, u, device)
+		}
 		if err == nil {
-			session, ended, err = db.openDevice(ctx, u, device, tokenHash, max, mark)
+			session, ended, err = db.openDevice(ctx, u, device, tokenHash, max, mark, gone)
 		}
 		if errors.Is(err, errDeviceChanged) && try < deviceTries {
 			continue

@@ -156,7 +156,7 @@ var prepared = sync.OnceValues(func() (store preparedStore, err error) {
 	if err != nil {
 		return store, err
 	}
-	if _, _, _, err := im.OpenDevice(ctx, u, "phone", []byte("token"), 8); err != nil {
+	if _, _, _, err := im.OpenDevice(ctx, u, "phone", []byte("token"), 8, connected); err != nil {
 		return store, err
 	}
 	g, err := im.CreateGroup(ctx, store.users[0], "group", "", 1000)

@@ -30,7 +30,7 @@ func (db *DB) LogHeads(ctx context.Context, convs []int64) ([]LogHead, error) {
 	}
 	heads := make([]LogHead, 0, len(convs))
 	err := sqldb.InBatches(args, 1, db.d.MaxRows, func(n int, args []any) error {
-		return db.sql.Scan(ctx, `SELECT `+headColumns+` WHERE id IN (`+sqldb.Repeated("?", n)+`)`, args, func(r *sqlx.Rows) error {
+		return db.sql.ScanSmall(ctx, `SELECT `+headColumns+` WHERE id IN (`+sqldb.Repeated("?", n)+`)`, args, func(r *sqlx.Rows) error {
 			var h LogHead
 			err := r.StructScan(&h)
 			heads = append(heads, h)

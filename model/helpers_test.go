@@ -289,7 +289,7 @@ func (h *harness) logIn(user int64, device string, token []byte, max int) (evict
 	if err != nil {
 		return nil, err
 	}
-	_, _, ended, err := h.OpenDevice(ctx, u, device, token, max)
+	_, _, ended, err := h.OpenDevice(ctx, u, device, token, max, connected)
 	for _, e := range ended {
 		if e.Device != device {
 			evicted = append(evicted, e.Device)
@@ -301,13 +301,17 @@ func (h *harness) logIn(user int64, device string, token []byte, max int) (evict
 // startSession starts a session by token.
 func (h *harness) startSession(token []byte) (session int64, err error) {
 	done := make(chan struct{})
-	h.StartSession(token, connected, func(s int64, e error) {
-		session, err = s, e
+	h.StartSession(token, connected, anyUser, func(s Started, e error) {
+		session, err = s.Number, e
 		close(done)
 	})
 	<-done
 	return session, err
 }
 
-// connected is the argument gone of StartSession for a client that stays.
+// connected is the argument gone of StartSession and OpenDevice for a client that
+// stays.
 func connected() bool { return false }
+
+// anyUser is the argument allow of StartSession that refuses nobody.
+func anyUser(int64) error { return nil }

@@ -52,7 +52,7 @@ func (db *DB) TokenMemberships(ctx context.Context, tokenHash []byte, user int64
 		query = tokenMemberships
 	}
 	var t tokenRow
-	err = db.sql.Scan(ctx, query, []any{tokenHash, tokenHash}, func(r *sqlx.Rows) error {
+	err = db.sql.ScanSmall(ctx, query, []any{tokenHash, tokenHash}, func(r *sqlx.Rows) error {
 		var row tokenRow
 		var p membershipRow
 		err := r.Scan(&row.ID, &row.Name, &row.Hash, &row.Banned, &row.Device, &row.Used, &row.Session,

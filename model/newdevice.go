@@ -257,10 +257,13 @@ func (db *DB) sweep(ctx context.Context, user int64) {
 // openDevice sets the token of a device that is ready (mark 0) or that prepareDevice
 // has prepared. In the latter case it removes devices beyond max. Results and errors
 // are those of OpenDevice, and errDeviceChanged.
-func (db *DB) openDevice(ctx context.Context, u User, device string, tokenHash []byte, max int, mark int64) (session int64, ended []feed.Ended, err error) {
+func (db *DB) openDevice(ctx context.Context, u User, device string, tokenHash []byte, max int, mark int64, gone func() bool) (session int64, ended []feed.Ended, err error) {
 	c, err := db.writeFeed(ctx, func(ctx context.Context, tx *sqlx.Tx) (c changes, err error) {
 		if err := db.lockAccount(ctx, tx, u.ID, u.Hash); err != nil {
 			return c, err
+		}
+		if gone() { // the wait for the lock may have been long
+			return c, ErrGone
 		}
 		if session, err = nextSession(ctx, tx, u.ID); err != nil {
 			return c, err

@@ -171,7 +171,7 @@ func TestDeviceReadyMeanwhile(t *testing.T) {
 		starts, err := h.deviceStarts(ctx, u[0], 0)
 		want(t, err, nil)
 		want(t, h.copyCursors(ctx, u[0], "pad", mark, starts), errDeviceChanged)
-		_, _, err = h.openDevice(ctx, user, "pad", []byte("slow"), 8, mark)
+		_, _, err = h.openDevice(ctx, user, "pad", []byte("slow"), 8, mark, connected)
 		want(t, err, errDeviceChanged)
 		if got := h.delivered(u[0], "pad", g); got != 0 {
 			t.Errorf("cursor of the device that is ready = %d, want 0", got)
@@ -185,7 +185,7 @@ func TestDeviceReadyMeanwhile(t *testing.T) {
 		}
 		// One that was removed meanwhile must not come back without its cursors.
 		want(t, removeDevice(h, u[0], "pad"), nil)
-		_, _, err = h.openDevice(ctx, user, "pad", []byte("slower"), 8, 0)
+		_, _, err = h.openDevice(ctx, user, "pad", []byte("slower"), 8, 0, connected)
 		want(t, err, errDeviceChanged)
 	})
 }

@@ -72,7 +72,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		db.startFolding()
 		db.startLooks()
 		db.cursors = newCursors(db)
-		db.starts = newStarts(db)
+		go db.starts.run()
 		db.startQuotas()
 	}
 	return db, nil
@@ -107,6 +107,9 @@ func (db *DB) setup(ctx context.Context, sql *sqldb.DB) (err error) {
 			return fmt.Errorf("%s: %w", sql.Where, err)
 		}
 		db.steps = append(db.steps, s)
+	}
+	if db.starts, err = newStarts(ctx, db); err != nil {
+		return fmt.Errorf("%s: %w", sql.Where, err)
 	}
 	return nil
 }

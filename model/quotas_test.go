@@ -173,7 +173,8 @@ func TestQuotaFailsTheRun(t *testing.T) {
 func TestQuotaCountsWhatIsStored(t *testing.T) {
 	limited(t, Options{MessagesPerDay: 10, MessagesFromStrangers: 10}, func(t *testing.T, h *harness) {
 		u := h.users(3)
-		want(t, h.Block(ctx, u[2], u[0], true), nil)
+		_, err := h.Block(ctx, u[2], u[0], true)
+		want(t, err, nil)
 		h.store(toPeer(u[0], u[1], "same"))
 		fails := 4
 		h.commits(func(tx *sql.Tx) error {

@@ -40,7 +40,7 @@ func TestEndedSessions(t *testing.T) {
 			t.Helper()
 			found, err := h.UserByID(ctx, user)
 			want(t, err, nil)
-			n, _, _, err := h.OpenDevice(ctx, found, device, fmt.Append(nil, user, device), max)
+			n, _, _, err := h.OpenDevice(ctx, found, device, fmt.Append(nil, user, device), max, connected)
 			want(t, err, nil)
 			return n
 		}
@@ -110,7 +110,7 @@ func TestChangePasswordOnce(t *testing.T) {
 			var sessions [2]int64
 			for i, d := range devices {
 				tokens[i] = fmt.Append(nil, u, d)
-				sessions[i], _, _, err = h.OpenDevice(ctx, user, d, tokens[i], 8)
+				sessions[i], _, _, err = h.OpenDevice(ctx, user, d, tokens[i], 8, connected)
 				want(t, err, nil)
 			}
 			var errs [2]error
@@ -177,7 +177,7 @@ func TestLoginWaitsForPasswordChange(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_, _, _, late = h.OpenDevice(ctx, user, "thief", []byte("late"), 8)
+		_, _, _, late = h.OpenDevice(ctx, user, "thief", []byte("late"), 8, connected)
 	}()
 	if !h.lockWaits(done) {
 		t.Errorf("the login returned (error %v) while the password was being changed, want it to wait", late)
@@ -221,7 +221,7 @@ func TestDevicesAtOnce(t *testing.T) {
 			for i := range 24 {
 				h, device := all[i%2], fmt.Sprint("d", i)
 				logins.Go(func() {
-					n, _, _, err := h.OpenDevice(ctx, user, device, []byte(device), 8)
+					n, _, _, err := h.OpenDevice(ctx, user, device, []byte(device), 8, connected)
 					if err != nil {
 						t.Error(err)
 						return
@@ -264,8 +264,9 @@ func TestStartSessions(t *testing.T) {
 				}
 				for i := range int64(each) {
 					left.Add(1)
-					h.StartSession(fmt.Append(nil, id), connected, func(n int64, err error) {
+					h.StartSession(fmt.Append(nil, id), connected, anyUser, func(st Started, err error) {
 						defer left.Done()
+						n := st.Number
 						switch {
 						case id == u[0]:
 							if !errors.Is(err, ErrNotFound) {
@@ -317,7 +318,7 @@ func TestStartWaitsForLock(t *testing.T) {
 		_, err = tx.Exec(`UPDATE users SET banned = 0 WHERE id = ?`, id)
 		want(t, err, nil)
 		done := make(chan error, 1)
-		h.StartSession([]byte("t"), connected, func(_ int64, err error) { done <- err })
+		h.StartSession([]byte("t"), connected, anyUser, func(_ Started, err error) { done <- err })
 		for waiting := 0; waiting == 0; {
 			want(t, h.sql.Reader.Get(&waiting, `SELECT COUNT(*) FROM information_schema.innodb_trx
 				WHERE trx_state = 'LOCK WAIT' AND trx_query LIKE '%last_session%'`), nil)
@@ -341,7 +342,7 @@ func TestStartSessionsClosed(t *testing.T) {
 		var left sync.WaitGroup
 		left.Add(2000)
 		for i := range 2000 {
-			h.StartSession([]byte("t"), connected, func(_ int64, err error) {
+			h.StartSession([]byte("t"), connected, anyUser, func(_ Started, err error) {
 				if err != nil && !errors.Is(err, ErrClosed) {
 					t.Errorf("error %v, want none or ErrClosed", err)
 				}
@@ -365,12 +366,165 @@ func TestStartSessionOfGoneClient(t *testing.T) {
 		before, err := h.TokenDevice(ctx, token)
 		want(t, err, nil)
 		done := make(chan error)
-		h.StartSession(token, func() bool { return true }, func(_ int64, err error) { done <- err })
+		h.StartSession(token, func() bool { return true }, anyUser, func(_ Started, err error) { done <- err })
 		want(t, <-done, ErrGone)
 		after, err := h.TokenDevice(ctx, token)
 		want(t, err, nil)
 		if after.Session != before.Session {
 			t.Errorf("number of the device's session = %d after a login of a client that is gone, want still %d", after.Session, before.Session)
 		}
+	})
+}
+
+// A transaction that has locked a device's row, such as one of a node that is frozen
+// while it writes cursors, delays no other user's login by token. The device itself logs
+// in when the lock is released.
+func TestStartSessionsWhileDeviceIsLocked(t *testing.T) {
+	h := newHarness(t, Options{DB: dialects[1].url(t)})
+	u := h.users(20)
+	for _, id := range u {
+		_, err := h.logIn(id, "phone", fmt.Append(nil, id), 8)
+		want(t, err, nil)
+	}
+	tx := mustBegin(t, h)
+	defer tx.Rollback()
+	_, err := tx.Exec(h.d.raiseUsed(3), u[0], "phone", 2e12, u[1], "phone", 2e12, u[2], "phone", 2e12) // more than maxAlone
+	want(t, err, nil)
+	type result struct {
+		user int64
+		err  error
+	}
+	locked := make(chan result, 3)
+	for _, id := range u[:3] {
+		h.StartSession(fmt.Append(nil, id), connected, anyUser, func(_ Started, err error) { locked <- result{id, err} })
+	}
+	free := make(chan result, len(u))
+	for _, id := range u[3:] {
+		h.StartSession(fmt.Append(nil, id), connected, anyUser, func(_ Started, err error) { free <- result{id, err} })
+	}
+	for range u[3:] {
+		select {
+		case r := <-free:
+			if r.err != nil {
+				t.Errorf("login of user %d while the devices of others are locked: error %v, want none", r.user, r.err)
+			}
+		case r := <-locked:
+			t.Fatalf("login of user %d ended with error %v while the device is locked and others wait, want the others first", r.user, r.err)
+		}
+	}
+	want(t, tx.Commit(), nil)
+	for range u[:3] {
+		if r := <-locked; r.err != nil {
+			t.Errorf("login of user %d, whose device was locked: error %v, want none", r.user, r.err)
+		}
+	}
+}
+
+// A login by token fails if the token is ended by a transaction that has locked the
+// device's row when the login finds the token.
+func TestStartSessionsWhileTokenEnds(t *testing.T) {
+	h := newHarness(t, Options{DB: dialects[1].url(t)})
+	u := h.users(2)
+	for _, id := range u {
+		_, err := h.logIn(id, "phone", fmt.Append(nil, id), 8)
+		want(t, err, nil)
+	}
+	for i, change := range []string{`UPDATE devices SET token_hash = 'x' WHERE user_id = ?`, `DELETE FROM devices WHERE user_id = ?`} {
+		tx := mustBegin(t, h)
+		defer tx.Rollback()
+		_, err := tx.Exec(change, u[i])
+		want(t, err, nil)
+		done := make(chan error, 1)
+		tried := make(chan struct{}, 100)
+		gone := func() bool { // called when the token was found and the rows were to be locked
+			select {
+			case tried <- struct{}{}:
+			default:
+			}
+			return false
+		}
+		h.StartSession(fmt.Append(nil, u[i]), gone, anyUser, func(_ Started, err error) { done <- err })
+		<-tried
+		want(t, tx.Commit(), nil)
+		want(t, <-done, ErrNotFound)
+	}
+}
+
+// A login that allow refuses changes nothing, and the others of the batch start.
+func TestStartSessionRefused(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(2)
+		for _, id := range u {
+			_, err := h.logIn(id, "phone", fmt.Append(nil, id), 8)
+			want(t, err, nil)
+		}
+		refused := errors.New("refused")
+		done := make(chan error, len(u))
+		for _, id := range u {
+			h.StartSession(fmt.Append(nil, id), connected, func(user int64) error {
+				if user == u[0] {
+					return refused
+				}
+				return nil
+			}, func(st Started, err error) {
+				if id == u[0] {
+					if !errors.Is(err, refused) {
+						err = fmt.Errorf("error %w, want that of allow", err)
+					} else {
+						err = nil
+					}
+				} else if err == nil && st != (Started{User: id, Name: "user1", Device: "phone", Number: 2}) {
+					err = fmt.Errorf("got %+v, want session 2 of user %d", st, id)
+				}
+				done <- err
+			})
+		}
+		for range u {
+			want(t, <-done, nil)
+		}
+		found, err := h.TokenDevice(ctx, fmt.Append(nil, u[0]))
+		want(t, err, nil)
+		if found.Session != 1 {
+			t.Errorf("number of the device's session = %d after a refused login, want still 1", found.Session)
+		}
+	})
+}
+
+// The login by password of a client that has disconnected ends no session and no token,
+// whether it disconnects before the login reads the database or while it waits for the
+// lock of the user's row.
+func TestOpenDeviceOfGoneClient(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(1)[0]
+		had := make(map[string]Token)
+		for _, device := range []string{"phone", "pad"} {
+			_, err := h.logIn(u, device, []byte(device), 2)
+			want(t, err, nil)
+			had[device], err = h.TokenDevice(ctx, []byte(device))
+			want(t, err, nil)
+		}
+		user, err := h.UserByID(ctx, u)
+		want(t, err, nil)
+		f := follow(t, h)
+		for _, device := range []string{"phone", "a new one"} {
+			for stays := range 2 { // how many checks find the client connected
+				checks := 0
+				_, _, _, err := h.OpenDevice(ctx, user, device, []byte("late"), 2, func() bool {
+					checks++
+					return checks > stays
+				})
+				want(t, err, ErrGone)
+				for d, token := range had {
+					if now, err := h.TokenDevice(ctx, []byte(d)); err != nil || now != token {
+						t.Errorf("login of %s, whose client was gone at check %d: the token of %s is %+v (error %v), want still %+v", device, stays+1, d, now, err, token)
+					}
+				}
+				if all := f.ended(); len(all) > 0 {
+					t.Errorf("login of %s, whose client was gone at check %d: it ended %+v, want nothing", device, stays+1, all)
+				}
+			}
+		}
+		_, err = h.TokenDevice(ctx, []byte("late"))
+		want(t, err, ErrNotFound)
 	})
 }

@@ -80,7 +80,8 @@ func TestStranger(t *testing.T) {
 				t.Fatalf("to a friend: %s; want it stored", show(a))
 			}
 		}
-		want(t, h.DelFriend(ctx, u[3], u[0]), nil)
+		_, err = h.DelFriend(ctx, u[3], u[0])
+		want(t, err, nil)
 		h.pass(friendTime)
 		a := toPeer(u[0], u[3], "no longer a friend")
 		if h.store(a); !errors.Is(a.Err, ErrStranger) {

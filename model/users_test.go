@@ -118,7 +118,7 @@ func TestTokens(t *testing.T) {
 		}
 
 		// A login whose old password was checked before the change comes too late.
-		_, _, _, err = h.OpenDevice(ctx, User{ID: u, Hash: "hash of a"}, "thief", []byte("late"), 8)
+		_, _, _, err = h.OpenDevice(ctx, User{ID: u, Hash: "hash of a"}, "thief", []byte("late"), 8, connected)
 		want(t, err, ErrNotFound)
 
 		want(t, h.Ban(ctx, u, true), nil)

@@ -32,8 +32,8 @@ type lateOpen struct {
 	*gate
 }
 
-func (s lateOpen) OpenDevice(ctx context.Context, u model.User, device string, token []byte, max int) (int64, bool, []feed.Ended, error) {
-	session, added, ended, err := s.Store.OpenDevice(ctx, u, device, token, max)
+func (s lateOpen) OpenDevice(ctx context.Context, u model.User, device string, token []byte, max int, gone func() bool) (int64, bool, []feed.Ended, error) {
+	session, added, ended, err := s.Store.OpenDevice(ctx, u, device, token, max, gone)
 	s.pass()
 	return session, added, ended, err
 }
@@ -57,11 +57,11 @@ type lateStart struct {
 	*gate
 }
 
-func (s lateStart) StartSession(hash []byte, gone func() bool, done func(int64, error)) {
-	s.Store.StartSession(hash, gone, func(session int64, err error) {
+func (s lateStart) StartSession(hash []byte, gone func() bool, allow func(int64) error, done func(model.Started, error)) {
+	s.Store.StartSession(hash, gone, allow, func(st model.Started, err error) {
 		go func() {
 			s.pass()
-			done(session, err)
+			done(st, err)
 		}()
 	})
 }

@@ -234,14 +234,14 @@ type lateStore struct {
 	changed int    // number of changes
 }
 
-func (s *lateStore) OpenDevice(ctx context.Context, u model.User, device string, token []byte, max int) (int64, bool, []feed.Ended, error) {
+func (s *lateStore) OpenDevice(ctx context.Context, u model.User, device string, token []byte, max int, gone func() bool) (int64, bool, []feed.Ended, error) {
 	if device == "thief" {
 		s.changed++
 		if err := s.OperatorPassword(ctx, u.ID, s.hash); err != nil {
 			return 0, false, nil, err
 		}
 	}
-	return s.DB.OpenDevice(ctx, u, device, token, max)
+	return s.DB.OpenDevice(ctx, u, device, token, max, gone)
 }
 
 // If the password is changed during a login, after the old password was
@@ -290,11 +290,11 @@ func (s *rendezvous) ChangePassword(ctx context.Context, u model.User, hash, dev
 	return s.DB.ChangePassword(ctx, u, hash, device, session, oldToken, newToken)
 }
 
-func (s *rendezvous) OpenDevice(ctx context.Context, u model.User, device string, token []byte, max int) (int64, bool, []feed.Ended, error) {
+func (s *rendezvous) OpenDevice(ctx context.Context, u model.User, device string, token []byte, max int, gone func() bool) (int64, bool, []feed.Ended, error) {
 	if strings.HasPrefix(device, "together") {
 		s.meet()
 	}
-	return s.DB.OpenDevice(ctx, u, device, token, max)
+	return s.DB.OpenDevice(ctx, u, device, token, max, gone)
 }
 
 // If two devices change the password at the same time, one of them succeeds, and its

@@ -13,11 +13,12 @@ import (
 // BatchStmt is a statement that takes many rows of arguments. It is prepared
 // for 1, 2, 4 … rows. Only one goroutine may use it at a time.
 type BatchStmt struct {
-	stmts []*sql.Stmt // for 1, 2, 4 … rows
-	width int         // arguments per row
-	max   int         // rows per call
-	bytes int         // DB.MaxBytes
-	exact bool        // no row may be passed twice
+	stmts []*sql.Stmt           // for 1, 2, 4 … rows; nil: it isn't prepared
+	sql   func(rows int) string // if it isn't prepared
+	width int                   // arguments per row
+	max   int                   // rows per call
+	bytes int                   // DB.MaxBytes
+	exact bool                  // no row may be passed twice
 }
 
 // BatchSpec describes a BatchStmt.
@@ -42,6 +43,17 @@ func (db *DB) PrepareBatch(ctx context.Context, pool *sqlx.DB, spec BatchSpec) (
 	return b, nil
 }
 
+// WriterBatch returns a statement for transactions of Write. On SQLite, it is
+// prepared, as parsing it takes longer than executing it. On MySQL, it is sent as text:
+// DB.Writer has several connections, and preparing costs a round trip on each. Then
+// several goroutines may use it at a time. It blocks on the database.
+func (db *DB) WriterBatch(ctx context.Context, spec BatchSpec) (*BatchStmt, error) {
+	if db.lock != nil {
+		return db.PrepareBatch(ctx, db.Writer, spec)
+	}
+	return &BatchStmt{sql: spec.SQL, width: spec.Width, exact: spec.Exact, max: db.MaxRows, bytes: db.MaxBytes}, nil
+}
+
 // Close releases the statement. A nil BatchStmt may be closed.
 func (b *BatchStmt) Close() {
 	if b == nil {
@@ -54,8 +66,12 @@ func (b *BatchStmt) Close() {
 
 // Exec runs the statement with all rows in args, in as few calls as possible.
 func (b *BatchStmt) Exec(ctx context.Context, tx *sql.Tx, args []any) error {
-	return b.split(args, func(s *sql.Stmt, args []any) error {
-		_, err := tx.StmtContext(ctx, s).ExecContext(ctx, args...)
+	return b.split(args, func(size int, args []any) (err error) {
+		if b.stmts == nil {
+			_, err = tx.ExecContext(ctx, b.sql(1<<size), args...)
+		} else {
+			_, err = tx.StmtContext(ctx, b.stmts[size]).ExecContext(ctx, args...)
+		}
 		return err
 	})
 }
@@ -63,8 +79,13 @@ func (b *BatchStmt) Exec(ctx context.Context, tx *sql.Tx, args []any) error {
 // Query runs the query with all rows in args, in as few calls as possible, and
 // calls scan for each row of the result.
 func (b *BatchStmt) Query(ctx context.Context, tx *sql.Tx, args []any, scan func(*sql.Rows) error) error {
-	return b.split(args, func(s *sql.Stmt, args []any) error {
-		r, err := tx.StmtContext(ctx, s).QueryContext(ctx, args...)
+	return b.split(args, func(size int, args []any) (err error) {
+		var r *sql.Rows
+		if b.stmts == nil {
+			r, err = tx.QueryContext(ctx, b.sql(1<<size), args...)
+		} else {
+			r, err = tx.StmtContext(ctx, b.stmts[size]).QueryContext(ctx, args...)
+		}
 		if err != nil {
 			return err
 		}
@@ -78,18 +99,17 @@ func (b *BatchStmt) Query(ctx context.Context, tx *sql.Tx, args []any, scan func
 	})
 }
 
-// split splits args into parts that fit a prepared statement, and calls do for
-// each.
-func (b *BatchStmt) split(args []any, do func(s *sql.Stmt, args []any) error) error {
+// split splits args into parts of 1<<size rows, and calls do for each.
+func (b *BatchStmt) split(args []any, do func(size int, args []any) error) error {
 	if !b.exact {
 		return InBatches(args, b.width, b.max, func(rows int, args []any) error {
-			return do(b.stmts[bits.Len(uint(rows))-1], args)
+			return do(bits.Len(uint(rows))-1, args)
 		})
 	}
 	for len(args) > 0 {
 		size := bits.Len(uint(Fitting(args, b.width, b.max, b.bytes))) - 1
 		n := b.width << size
-		if err := do(b.stmts[size], args[:n]); err != nil {
+		if err := do(size, args[:n]); err != nil {
 			return err
 		}
 		args = args[n:]

@@ -2,6 +2,7 @@ package sqldb
 
 import (
 	"context"
+	"sync"
 
 	"github.com/jmoiron/sqlx"
 )
@@ -10,7 +11,7 @@ import (
 // query once and keeps it, so pass values as arguments, not in the query. Errors:
 // sql.ErrNoRows.
 func (db *DB) Get(ctx context.Context, to any, query string, args ...any) error {
-	s, err := db.prepared(ctx, query)
+	s, err := db.reads.prepared(ctx, query)
 	if err != nil {
 		return err
 	}
@@ -19,7 +20,7 @@ func (db *DB) Get(ctx context.Context, to any, query string, args ...any) error 
 
 // Select reads all rows into a slice. It prepares the query as Get does.
 func (db *DB) Select(ctx context.Context, to any, query string, args ...any) error {
-	s, err := db.prepared(ctx, query)
+	s, err := db.reads.prepared(ctx, query)
 	if err != nil {
 		return err
 	}
@@ -29,7 +30,7 @@ func (db *DB) Select(ctx context.Context, to any, query string, args ...any) err
 // Rows starts a query; the caller must close the rows. It prepares the query
 // as Get does.
 func (db *DB) Rows(ctx context.Context, query string, args ...any) (*sqlx.Rows, error) {
-	s, err := db.prepared(ctx, query)
+	s, err := db.reads.prepared(ctx, query)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +39,28 @@ func (db *DB) Rows(ctx context.Context, query string, args ...any) (*sqlx.Rows, 
 
 // Scan calls do for each row of a query. It prepares the query as Get does.
 func (db *DB) Scan(ctx context.Context, query string, args []any, do func(*sqlx.Rows) error) error {
-	rows, err := db.Rows(ctx, query, args...)
+	return db.reads.scan(ctx, query, args, do)
+}
+
+// ScanSmall is Scan for a query that runs often and reads few rows, such as that of a
+// login. On SQLite, it uses connections that don't map the file into memory: after each
+// commit, a connection maps it anew, which takes longer than copying some pages.
+func (db *DB) ScanSmall(ctx context.Context, query string, args []any, do func(*sqlx.Rows) error) error {
+	return db.small.scan(ctx, query, args, do)
+}
+
+// reads are the queries of a pool. Each distinct one is prepared once and kept.
+type reads struct {
+	pool    *sqlx.DB
+	queries sync.Map // of string to *sqlx.Stmt
+}
+
+func (p *reads) scan(ctx context.Context, query string, args []any, do func(*sqlx.Rows) error) error {
+	s, err := p.prepared(ctx, query)
+	if err != nil {
+		return err
+	}
+	rows, err := s.QueryxContext(ctx, args...)
 	if err != nil {
 		return err
 	}
@@ -54,19 +76,28 @@ func (db *DB) Scan(ctx context.Context, query string, args []any, do func(*sqlx.
 // Queries lists the queries that were prepared so far. Tests use it to check
 // query plans.
 func (db *DB) Queries() (all []string) {
-	db.queries.Range(func(q, _ any) bool { all = append(all, q.(string)); return true })
+	for _, p := range db.pools() {
+		p.queries.Range(func(q, _ any) bool { all = append(all, q.(string)); return true })
+	}
 	return all
 }
 
-func (db *DB) prepared(ctx context.Context, query string) (*sqlx.Stmt, error) {
-	if s, ok := db.queries.Load(query); ok {
+func (db *DB) pools() []*reads {
+	if db.small == db.reads {
+		return []*reads{db.reads}
+	}
+	return []*reads{db.reads, db.small}
+}
+
+func (p *reads) prepared(ctx context.Context, query string) (*sqlx.Stmt, error) {
+	if s, ok := p.queries.Load(query); ok {
 		return s.(*sqlx.Stmt), nil
 	}
-	s, err := db.Reader.PreparexContext(ctx, query)
+	s, err := p.pool.PreparexContext(ctx, query)
 	if err != nil {
 		return nil, err
 	}
-	if first, lost := db.queries.LoadOrStore(query, s); lost {
+	if first, lost := p.queries.LoadOrStore(query, s); lost {
 		s.Close()
 		return first.(*sqlx.Stmt), nil
 	}
@@ -74,8 +105,10 @@ func (db *DB) prepared(ctx context.Context, query string) (*sqlx.Stmt, error) {
 }
 
 func (db *DB) closeQueries() {
-	db.queries.Range(func(_, q any) bool {
-		_ = q.(*sqlx.Stmt).Close() // fails if the server is gone, which does no harm
-		return true
-	})
+	for _, p := range db.pools() {
+		p.queries.Range(func(_, q any) bool {
+			_ = q.(*sqlx.Stmt).Close() // fails if the server is gone, which does no harm
+			return true
+		})
+	}
 }

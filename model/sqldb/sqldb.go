@@ -13,7 +13,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -70,7 +69,8 @@ type DB struct {
 
 	lock    *writeLock // nil: writes run in parallel
 	retries *metrics.Counter
-	queries sync.Map // of string to *sqlx.Stmt
+	reads   *reads // of Reader
+	small   *reads // of ScanSmall
 
 	// lockSchema waits until no other process reads or changes the schema.
 	lockSchema func(ctx context.Context) (release func() error, err error)
@@ -132,7 +132,10 @@ func open(ctx context.Context, d *Dialect, address string, c *Config) (*DB, erro
 	if err != nil {
 		return nil, err
 	}
-	db.Dialect, db.retries = d, c.Retries
+	db.Dialect, db.retries, db.reads = d, c.Retries, &reads{pool: db.Reader}
+	if db.small == nil {
+		db.small = db.reads
+	}
 	if c.ReadOnly {
 		err = db.checkSchema(ctx, c.Migrations)
 	} else {

@@ -103,13 +103,16 @@ func connectSQLite(ctx context.Context, path string, o *Config) (_ *DB, err erro
 		Where:  where,
 		wal:    path + "-wal",
 		lock:   newWriteLock(),
-		Writer: sqlx.MustOpen("sqlite", name+"?"+sqlitePragmas(o, o.ReadOnly)),
-		Reader: sqlx.MustOpen("sqlite", name+"?"+sqlitePragmas(o, true)),
+		Writer: sqlx.MustOpen("sqlite", name+"?"+sqlitePragmas(o, o.ReadOnly, true)),
+		Reader: sqlx.MustOpen("sqlite", name+"?"+sqlitePragmas(o, true, true)),
+		small:  &reads{pool: sqlx.MustOpen("sqlite", name+"?"+sqlitePragmas(o, true, false))},
 	}
 	s.Writer.SetMaxOpenConns(1)
 	s.Writer.SetMaxIdleConns(1)
-	s.Reader.SetMaxOpenConns(o.Readers)
-	s.Reader.SetMaxIdleConns(o.Readers)
+	for _, pool := range []*sqlx.DB{s.Reader, s.small.pool} {
+		pool.SetMaxOpenConns(o.Readers)
+		pool.SetMaxIdleConns(o.Readers)
+	}
 	s.Dedicated, s.Maintenance = []WriterConns{{Conn: s.Writer}}, s.Writer
 	s.lockSchema = func(context.Context) (func() error, error) { return func() error { return nil }, nil }
 	s.lockOut = func() (func() error, error) {
@@ -125,7 +128,7 @@ func connectSQLite(ctx context.Context, path string, o *Config) (_ *DB, err erro
 	s.tidy = func(ctx context.Context) error { return checkpoint(ctx, s, s.wal, walBound) }
 	s.close = func() error {
 		// Close the writer last: the last connection to close does a checkpoint.
-		err := errors.Join(s.Reader.Close(), s.Writer.Close())
+		err := errors.Join(s.Reader.Close(), s.small.pool.Close(), s.Writer.Close())
 		if lock != nil {
 			err = errors.Join(err, lock.Close())
 		}
@@ -137,18 +140,23 @@ func connectSQLite(ctx context.Context, path string, o *Config) (_ *DB, err erro
 	return s, nil
 }
 
-func sqlitePragmas(o *Config, reading bool) string {
+// sqlitePragmas returns the settings of a connection. mapped is for reading: whether it
+// maps the file into memory.
+func sqlitePragmas(o *Config, reading, mapped bool) string {
 	p := []string{
 		"temp_store(MEMORY)",
 		fmt.Sprintf("busy_timeout(%d)", busyTimeout),
 		"journal_mode(WAL)",
 		"synchronous(" + strings.ToUpper(o.Sync) + ")",
 	}
-	if reading {
+	switch {
+	case reading && mapped:
 		// With mmap, pages are read without a copy. That is ten times as fast
 		// for conversations whose messages are scattered over the file.
 		p = append(p, "cache_size(-8192)", fmt.Sprintf("mmap_size(%d)", 1<<30), "query_only(1)")
-	} else {
+	case reading:
+		p = append(p, "cache_size(-2048)", "query_only(1)")
+	default:
 		// Without spilling, only a commit writes pages: walwriter never holds
 		// pages of a transaction that was rolled back.
 		p = append(p, "cache_spill(0)", "cache_size(-65536)", "wal_autocheckpoint(1000)", fmt.Sprintf("journal_size_limit(%d)", walBound))

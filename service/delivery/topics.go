@@ -218,10 +218,10 @@ func (l *TopicsOnLoop) topicOf(t Turn, user, group, peer int64) *topicOnLoop {
 	return l.pairs[pairOf(user, peer)]
 }
 
-// Begin adds a new session to the loop, and to the topics of its user. From then
-// on new messages are recorded for the session; they are pushed once it is live.
-// memberships must have the user's groups; pairs aren't needed.
-func (l *TopicsOnLoop) Begin(t Turn, ss *session.Session, memberships []model.Membership) {
+// Begin adds a new session to the loop, and to the topics that the loop has of its
+// user. From then on new messages are recorded for the session; they are pushed once it
+// is live. If the user is in groups, call Follow before Arrive.
+func (l *TopicsOnLoop) Begin(t Turn, ss *session.Session) {
 	u := l.users[ss.User]
 	if u == nil {
 		u = &userOnLoop{}
@@ -235,16 +235,28 @@ func (l *TopicsOnLoop) Begin(t Turn, ss *session.Session, memberships []model.Me
 	for tp := range l.pairsOf[ss.User] {
 		l.add(t, tp, ss.User, unknown)
 	}
-	for i := range memberships {
-		if p := &memberships[i]; p.Group != 0 {
-			tp := l.topics[p.Conv]
-			if tp == nil {
-				tp = l.newGroup(t, p.Group, p.Version, p.Last)
-			}
-			l.add(t, tp, ss.User, unknown)
-		}
-	}
 	ss.Attach(t)
+}
+
+// Follow adds a session to the topics of its user's groups. memberships must have been
+// read after Begin. It returns the groups that may have changed since without the topic
+// hearing of it: if one has, Arrive needs memberships that are read after Follow.
+func (l *TopicsOnLoop) Follow(t Turn, ss *session.Session, memberships []model.Membership) (check []int64) {
+	for i := range memberships {
+		p := &memberships[i]
+		if p.Group == 0 {
+			continue
+		}
+		tp := l.topics[p.Conv]
+		if tp == nil {
+			tp = l.newGroup(t, p.Group, p.Version, p.Last)
+			check = append(check, p.Conv)
+		} else if tp.version != p.Version || tp.reloading {
+			check = append(check, p.Conv)
+		}
+		l.add(t, tp, ss.User, unknown)
+	}
+	return check
 }
 
 // End removes a session from the loop and stores its delivered cursors. It does

@@ -3,14 +3,17 @@
 //
 // A login takes four steps, so that the session misses nothing:
 //
-//  1. Off the loop, check the password or token. Then give the session a number, in a
-//     transaction that checks the password or token again.
+//  1. Off the loop, check the password. Then give the session a number, in a
+//     transaction that checks the password again, or the token.
 //  2. On the loop, register the session. From then on new messages and notices
-//     are recorded for it.
+//     are recorded for it, except those of groups.
 //  3. Off the loop, check the token and the number again: if the session has ended
-//     before step 2, it wasn't registered and so couldn't be ended. Then read what
-//     the device has missed.
-//  4. On the loop, send LOGIN_ACK and what was recorded. The session is live.
+//     before step 2, it wasn't registered and so couldn't be ended. The same query
+//     reads the memberships.
+//  4. If the user is in groups: on the loop, join their topics. Then off the loop, if a
+//     topic may have missed a change since step 3, repeat the query.
+//  5. Off the loop, read what the device has missed.
+//  6. On the loop, send LOGIN_ACK and what was recorded. The session is live.
 package login
 
 import (
@@ -52,8 +55,9 @@ type Store interface {
 	UserByID(ctx context.Context, id int64) (model.User, error)
 	UserByNameKey(ctx context.Context, key string) (model.User, error)
 	SetHash(ctx context.Context, id int64, old, hash string) error
-	OpenDevice(ctx context.Context, u model.User, device string, tokenHash []byte, max int) (session int64, added bool, ended []feed.Ended, err error)
-	StartSession(tokenHash []byte, gone func() bool, done func(session int64, err error))
+	OpenDevice(ctx context.Context, u model.User, device string, tokenHash []byte, max int, gone func() bool) (session int64, added bool, ended []feed.Ended, err error)
+	StartSession(tokenHash []byte, gone func() bool, allow func(user int64) error, done func(model.Started, error))
+	LogHeads(ctx context.Context, convs []int64) ([]model.LogHead, error)
 	TokenMemberships(ctx context.Context, tokenHash []byte, user int64) (model.Token, []model.Membership, error)
 	CloseDevice(ctx context.Context, user int64, device string, session int64, tokenHash []byte) (ended []feed.Ended, err error)
 	ChangePassword(ctx context.Context, u model.User, hash, device string, session int64, oldToken, newToken []byte) (ended []feed.Ended, err error)
@@ -116,15 +120,14 @@ var errOvertaken = &proto.Error{Errno: proto.TooFast, Message: "another login wi
 // has overtaken. The connection gets KICK.
 var errReplaced = errors.New("a later login of the same device has replaced this one")
 
-// identity is the result of a password or token check.
+// identity is the result of a password or token check, which has started the session.
 type identity struct {
-	user        model.User
-	device      string
-	added       bool // the device is new
-	token       string
-	number      int64              // of the session; 0: none yet
-	ended       []feed.Ended       // sessions that a login by password has ended
-	memberships []model.Membership // the user's groups, read before the session was registered
+	user   model.User // of a login by token: only ID and Name
+	device string
+	added  bool // the device is new
+	token  string
+	number int64        // of the session
+	ended  []feed.Ended // sessions that a login by password has ended
 }
 
 // attempt is a login in progress.
@@ -161,40 +164,20 @@ func (l *Logins) Login(t Turn, c *conn, r *proto.Request) {
 			l.Sessions.Limited.Reached(limits.FullDevices, len(evicted))
 			l.Sessions.End(evicted)
 		}
+		if errors.Is(err, model.ErrGone) || err == nil && !c.Open(t) {
+			l.record(at.event, err)
+			return
+		}
 		if err != nil {
 			l.failed(at, err)
 			c.Refuse(t, a, err)
 			return
 		}
-		if !c.Open(t) {
-			l.record(at.event, nil)
-			return
-		}
 		a.ID, a.Name, a.Device, a.Token = id.user.ID, id.user.Name, id.device, id.token
-		if id.number != 0 {
-			l.enter(t, c, a, id, at)
-			return
-		}
-		session.Await(t, c, func(answer func(int64, error)) {
-			l.Store.StartSession(tokenHash(id.token), c.Ref().Closed, answer)
-		}, func(t Turn, number int64, err error) {
-			if errors.Is(err, model.ErrNotFound) { // it has ended since the check
-				err = errWrongToken
-			}
-			switch id.number = number; {
-			case !c.Open(t):
-				l.record(at.event, err)
-			case err != nil:
-				l.failed(at, err)
-				c.Refuse(t, a, err)
-			default:
-				l.enter(t, c, a, id, at)
-			}
-		})
+		l.enter(t, c, a, id, at)
 	}
 	if guess == nil {
-		token := at.q.Token
-		session.TryJob(t, c, reactor.Quick, func(t Off) (identity, error) { return l.proveByToken(t, token) }, proven)
+		l.proveByToken(t, c, at.q.Token, proven)
 		return
 	}
 	l.proveByPassword(t, c, at, guess, "", proven)
@@ -242,19 +225,28 @@ func accountOf(q *proto.Request, user *model.User) limits.Account {
 	return limits.Account{Name: proto.NameKey(q.Name)}
 }
 
-// proveByToken checks a token.
-func (l *Logins) proveByToken(t Off, token string) (id identity, err error) {
-	id.token = token
-	// User 0: the user isn't known yet, and only the groups are needed.
-	found, memberships, err := l.Store.TokenMemberships(t, tokenHash(token), 0)
-	if errors.Is(err, model.ErrNotFound) {
-		return id, errWrongToken
+// allowOnce returns LoginOf for a transaction that may be repeated: it charges one
+// login.
+func (l *Logins) allowOnce() func(user int64) error {
+	charged, refusal := false, error(nil)
+	return func(user int64) error {
+		if !charged {
+			charged, refusal = true, l.Limits.LoginOf(user, l.Reactor.Now())
+		}
+		return refusal
 	}
-	if err != nil {
-		return id, err
-	}
-	id.user, id.device, id.memberships = found.User, found.Device, memberships
-	return id, l.Limits.LoginOf(id.user.ID, l.Reactor.Now())
+}
+
+// proveByToken checks a token, and starts the session.
+func (l *Logins) proveByToken(t Turn, c *conn, token string, done func(Turn, identity, error)) {
+	session.Await(t, c, func(answer func(model.Started, error)) {
+		l.Store.StartSession(tokenHash(token), c.Ref().Closed, l.allowOnce(), answer)
+	}, func(t Turn, st model.Started, err error) {
+		if errors.Is(err, model.ErrNotFound) {
+			err = errWrongToken
+		}
+		done(t, identity{user: model.User{ID: st.User, Name: st.Name}, device: st.Device, token: token, number: st.Number}, err)
+	})
 }
 
 // proveByPassword checks a password, and creates a token, which ends the device's
@@ -273,12 +265,13 @@ func (l *Logins) proveByPassword(t Turn, c *conn, at *attempt, guess *limits.Gue
 			return
 		}
 		if !c.Open(t) {
-			l.record(at.event, nil)
+			l.record(at.event, model.ErrGone)
 			return
 		}
 		// Not on a slow worker: this may take long for a new device, and others are
 		// waiting to have their passwords checked.
-		session.TryJob(t, c, reactor.Quick, func(t Off) (identity, error) { return l.openDevice(t, u, q) }, func(t Turn, id identity, err error) {
+		gone := c.Ref().Closed
+		session.TryJob(t, c, reactor.Quick, func(t Off) (identity, error) { return l.openDevice(t, u, q, gone) }, func(t Turn, id identity, err error) {
 			switch {
 			case !errors.Is(err, model.ErrNotFound):
 				done(t, id, err)
@@ -338,19 +331,14 @@ func (l *Logins) checkPassword(t Off, q *proto.Request, guess *limits.Guess, che
 }
 
 // openDevice creates a token after the password was checked, which ends others. It
-// returns ErrNotFound if the user's hash isn't the checked one any more.
-func (l *Logins) openDevice(t Off, u model.User, q *proto.Request) (id identity, err error) {
+// returns ErrNotFound if the user's hash isn't the checked one any more, and ErrGone if
+// the client has disconnected.
+func (l *Logins) openDevice(t Off, u model.User, q *proto.Request, gone func() bool) (id identity, err error) {
 	id.user, id.device = u, cmp.Or(q.Device, proto.DefaultDevice)
 	l.Sessions.RecordUseOf(u.ID) // so that OpenDevice doesn't evict one of these devices
 	var hash []byte
 	id.token, hash = newToken()
-	if id.number, id.added, id.ended, err = l.Store.OpenDevice(t, id.user, id.device, hash, l.cfg.MaxDevices); err != nil {
-		return id, err
-	}
-	// User 0: only the groups.
-	if _, id.memberships, err = l.Store.TokenMemberships(t, hash, 0); errors.Is(err, model.ErrNotFound) {
-		err = errOvertaken
-	}
+	id.number, id.added, id.ended, err = l.Store.OpenDevice(t, id.user, id.device, hash, l.cfg.MaxDevices, gone)
 	return id, err
 }
 
@@ -372,7 +360,7 @@ func (l *Logins) enter(t Turn, c *conn, a proto.Response, id identity, at *attem
 		c.FinishReplaced(t)
 		return
 	}
-	topics.Begin(t, ss, id.memberships)
+	topics.Begin(t, ss)
 	if first {
 		l.Limits.Restore(ss.User, ss.Rate)
 		l.Presence.Up(ss.User)
@@ -380,9 +368,8 @@ func (l *Logins) enter(t Turn, c *conn, a proto.Response, id identity, at *attem
 	if older != nil {
 		l.Sessions.Replace(older)
 	}
-	session.TryJob(t, c, reactor.Quick, func(t Off) (welcome, error) {
-		return l.welcome(t, ss, brief)
-	}, func(t Turn, w welcome, err error) {
+	// done is called after each of the jobs, and reports whether to go on.
+	done := func(t Turn, err error) bool {
 		if byPassword && (errors.Is(err, errRefused) || errors.Is(err, errReplaced)) {
 			err = errOvertaken
 		}
@@ -399,9 +386,40 @@ func (l *Logins) enter(t Turn, c *conn, a proto.Response, id identity, at *attem
 			c.SetLoggedIn(t, false)
 			c.Refuse(t, a, err)
 		default:
+			return true
+		}
+		return false
+	}
+	arrive := func(t Turn, w welcome, err error) {
+		if done(t, err) {
 			l.record(at.event, nil)
 			l.arrive(t, ss, &w, a)
 		}
+	}
+	session.TryJob(t, c, reactor.Quick, func(t Off) (w welcome, err error) {
+		if err = l.announce(t, ss); err == nil {
+			err = l.readMemberships(t, ss, &w)
+		}
+		if err == nil && !w.hasGroups() {
+			err = l.complete(t, ss, brief, &w)
+		}
+		return w, err
+	}, func(t Turn, w welcome, err error) {
+		if err != nil || !w.hasGroups() {
+			arrive(t, w, err)
+			return
+		}
+		if !done(t, nil) {
+			return
+		}
+		check := topics.Follow(t, ss, w.memberships)
+		session.TryJob(t, c, reactor.Quick, func(t Off) (welcome, error) {
+			err := l.recheck(t, ss, check, &w)
+			if err == nil {
+				err = l.complete(t, ss, brief, &w)
+			}
+			return w, err
+		}, arrive)
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"chatd/model"
 	"chatd/service/audit"
 	"chatd/service/bus"
 	"chatd/service/limits"
@@ -26,6 +27,7 @@ var reasons = []struct {
 	{errRegistrationOff, "registration_off"},
 	{errNeedsCode, "no_code"},
 	{errWrongCode, "wrong_code"},
+	{model.ErrGone, "disconnected"},
 }
 
 // record adds an event with the outcome err to the audit log. Any goroutine may

@@ -87,3 +87,52 @@ func reason(err error) error {
 	}
 	return err
 }
+
+// Moved returns an error if SQLite's file was removed or replaced after it was opened.
+// Connections that are open keep using the old file, which no other process can find.
+// It reads the folder.
+func (db *DB) Moved() error {
+	if db.opened == nil {
+		return nil
+	}
+	now, err := os.Stat(db.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s: the file was removed while chatd was using it", db.Where)
+	case err == nil && !os.SameFile(db.opened, now):
+		return fmt.Errorf("%s: the file was replaced while chatd was using it", db.Where)
+	}
+	return nil
+}
+
+// rescue copies everything from SQLite's file, which was removed or replaced, to a new
+// file in the same folder, and returns its path.
+func (db *DB) rescue() (path string, err error) {
+	f, err := os.CreateTemp(filepath.Dir(db.path), filepath.Base(db.path)+".saved-*") // mode 0600
+	if err != nil {
+		return "", err
+	}
+	_, err = db.Writer.Exec(`VACUUM INTO ?`, f.Name())
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return "", errors.Join(err, os.Remove(f.Name()))
+	}
+	return f.Name(), nil
+}
+
+// putBack gives the file that rescue has written the name of the one that was removed,
+// unless there is another. It returns the file's path.
+func (db *DB) putBack(saved string) (path string, err error) {
+	if _, err := os.Lstat(db.path); !errors.Is(err, fs.ErrNotExist) {
+		return saved, nil
+	}
+	// The log belongs to the removed file. rescue has copied what is in it.
+	for _, old := range []string{db.wal, db.path + "-shm"} {
+		if err := os.Remove(old); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return saved, err
+		}
+	}
+	if err := os.Link(saved, db.path); err != nil { // unlike Rename, it replaces nothing
+		return saved, err
+	}
+	return db.path, os.Remove(saved)
+}

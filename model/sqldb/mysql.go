@@ -195,7 +195,7 @@ func (db *DB) checkLimits(ctx context.Context, o *Config) error {
 func mysqlConfig(address string) (config *client.Config, where string, err error) {
 	const want = "want mysql://user:password@host:3306/database, with special characters escaped as %XX"
 	u, err := url.Parse("mysql:" + address)
-	if err != nil || u.Host == "" || u.Hostname() == "" || u.Fragment != "" {
+	if err != nil || u.Host == "" || u.Hostname() == "" || u.Fragment != "" || strings.Contains(u.Hostname(), ":") && u.Host[0] != '[' {
 		return nil, "", errors.New("invalid mysql URL: " + want)
 	}
 	name := strings.TrimPrefix(u.Path, "/")
@@ -209,10 +209,16 @@ func mysqlConfig(address string) (config *client.Config, where string, err error
 	}
 	where = "mysql://" + config.Addr + "/" + name
 	for key, values := range u.Query() {
+		const options = "want tls=true, tls=preferred or tls=skip-verify"
 		if key != "tls" {
-			return nil, "", fmt.Errorf("%s: unknown option %q: want tls=true, tls=preferred or tls=skip-verify", where, key)
+			return nil, "", fmt.Errorf("%s: unknown option %q: %s", where, key, options)
 		}
-		config.TLSConfig = values[len(values)-1]
+		switch v := values[len(values)-1]; v {
+		case "true", "false", "preferred", "skip-verify":
+			config.TLSConfig = v
+		default:
+			return nil, "", fmt.Errorf("%s: tls=%q: %s", where, v, options)
+		}
 	}
 	config.User = u.User.Username()
 	config.Passwd, _ = u.User.Password()
@@ -225,8 +231,18 @@ func mysqlConfig(address string) (config *client.Config, where string, err error
 	return config, where, nil
 }
 
+// CheckMySQL returns an error if a URL isn't that of a MySQL database. It doesn't connect,
+// and the error contains no password.
+func CheckMySQL(url string) error {
+	_, _, err := mysqlConfig(strings.TrimPrefix(url, "mysql:"))
+	return err
+}
+
 // mysqlReason adds a hint to errors that are common on a first start.
 func mysqlReason(database string, err error) error {
+	if errors.Is(err, client.ErrInvalidConn) {
+		return fmt.Errorf("the server has closed the connection, or didn't answer within %v: %w", mysqlIO, err)
+	}
 	switch mysqlCode(err) {
 	case 1049:
 		return fmt.Errorf("the database %s doesn't exist; create it with CREATE DATABASE %[1]s CHARACTER SET utf8mb4: %w", database, err)

@@ -180,7 +180,7 @@ func sqliteReason(err error) error {
 	case codes.SQLITE_NOTADB, codes.SQLITE_CORRUPT:
 		return fmt.Errorf("is not a SQLite database, or is damaged: %w", err)
 	case codes.SQLITE_READONLY, codes.SQLITE_CANTOPEN:
-		return fmt.Errorf("the file is missing or can't be opened for writing: %w", err)
+		return fmt.Errorf("the file is missing or can't be opened for writing; check who owns it: %w", err)
 	case codes.SQLITE_BUSY, codes.SQLITE_LOCKED:
 		return fmt.Errorf("locked by another process: %w", err)
 	}

@@ -47,9 +47,9 @@ const (
 // lockFile takes the lock that keeps a second chatd from using the database.
 // Closing the file releases it; so does the end of the process, even a crash.
 func lockFile(path string, patience time.Duration) (*os.File, error) {
-	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := openLock(path)
 	if err != nil {
-		return nil, fmt.Errorf("can't open the lock file %s.lock: %w", path, reason(err))
+		return nil, fmt.Errorf("can't open the lock file %s.lock; check who owns it: %w", path, reason(err))
 	}
 	// Retry: the lock of a DB that this process has just closed may last a moment
 	// longer. Between fork and exec, a child process has a copy of every
@@ -75,6 +75,28 @@ func lockFile(path string, patience time.Duration) (*os.File, error) {
 	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("can't write the lock file %s.lock: %w", path, reason(err))
+	}
+	return f, nil
+}
+
+// openLock opens the lock file of a database, or creates it. If root creates it, for
+// an operator's command, it belongs to the owner of the database all the same, as
+// SQLite's own files do.
+func openLock(path string) (*os.File, error) {
+	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return os.OpenFile(path+".lock", os.O_RDWR|syscall.O_NOFOLLOW, 0)
+	}
+	if err != nil || os.Geteuid() != 0 {
+		return f, err
+	}
+	st, err := os.Stat(path)
+	if err == nil {
+		owner := st.Sys().(*syscall.Stat_t)
+		err = f.Chown(int(owner.Uid), int(owner.Gid))
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }

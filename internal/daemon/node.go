@@ -63,6 +63,12 @@ type nodeBus interface {
 // the node. It blocks until the node is closed.
 func run(ctx context.Context, stop <-chan struct{}, cfg *Config, log *slog.Logger) error {
 	n := &node{cfg: cfg, log: log, set: metrics.NewSet(), stopping: stop, tunnel: rand.Text(), failed: make(chan error, 1)}
+	n.set.NewGauge("chatd_ready", func() float64 {
+		if n.ready.Load() {
+			return 1
+		}
+		return 0
+	})
 	if cfg.live != nil {
 		cfg.live.queue.countIn(n.set.GetOrCreateCounter("chatd_log_lines_lost_total"))
 	}

@@ -42,7 +42,7 @@ func Backup(ctx context.Context, db, to string) (size int64, err error) {
 		}
 	}()
 	if err := vacuumInto(ctx, path, partial.Name()); err != nil {
-		return fail(err)
+		return fail(fmt.Errorf("copy it to %s: %w", to, err))
 	}
 	if err := checkCopy(ctx, partial.Name()); err != nil {
 		return fail(err)

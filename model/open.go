@@ -187,7 +187,8 @@ func (db *DB) readEpoch(ctx context.Context) error {
 
 // Close stores all messages that Append took, waits for the sink, writes the
 // cursors, and ends the store's goroutines. It blocks until that is done. Later
-// calls return the same error.
+// calls return the same error. If SQLite's file was removed or replaced, Close saves
+// what is in it, and returns an error that says where.
 func (db *DB) Close() error {
 	db.closing.Do(func() {
 		var err error
@@ -204,14 +205,32 @@ func (db *DB) Close() error {
 	return db.closed
 }
 
+// CheckSame returns an error if this is no longer the store that was opened: SQLite's
+// file was removed or replaced, or the epoch has changed, as after a restore. Then same
+// is false, and the caller must close the store, which remembers much of the old one.
+// It blocks on the database.
+func (db *DB) CheckSame(ctx context.Context) (same bool, err error) {
+	if err := db.sql.Moved(); err != nil {
+		return false, err
+	}
+	var epoch int64
+	if err := db.get(ctx, &epoch, `SELECT value FROM meta WHERE name = 'epoch'`); err != nil {
+		return true, fmt.Errorf("read the epoch: %w", err)
+	}
+	if epoch != db.Epoch() {
+		return false, fmt.Errorf("%s: the epoch of the database has changed: it was restored, or chatd epoch was run", db.sql.Where)
+	}
+	return true, nil
+}
+
 // Epoch returns the random number that identifies this copy of the data. When it
 // changes, clients discard their cursors. It doesn't block.
 func (db *DB) Epoch() int64 { return db.epoch.Load() }
 
 // NewEpoch ends all tokens, and sets a new epoch, which it returns with the number of
 // tokens. An operator does that after restoring a backup: it may have brought back
-// tokens that had ended. No node may be running. A node uses the epoch from its
-// next start. If NewEpoch fails, run it again.
+// tokens that had ended. A node that is running finds out with CheckSame. If NewEpoch
+// fails, run it again.
 func (db *DB) NewEpoch(ctx context.Context) (epoch, tokens int64, err error) {
 	if tokens, err = db.endTokens(ctx); err != nil {
 		return 0, tokens, fmt.Errorf("%s: end all tokens: %w", db.sql.Where, err)

@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	"chatd/internal/setting"
+	"chatd/model/sqldb"
 
 	"github.com/VictoriaMetrics/metrics"
 )
@@ -97,8 +98,11 @@ func (o *Options) CheckSettings(p *setting.Problems) {
 		p.Check(path != "", "db", "sqlite: needs a path, as in sqlite:data/chatd.db")
 		// A file or a script with Windows line ends would add one to the name.
 		p.Check(!strings.ContainsFunc(path, unicode.IsControl) && path == strings.TrimSpace(path), "db", "%q begins or ends with a blank, or contains a control character", o.DB)
+	} else if strings.HasPrefix(o.DB, "mysql://") {
+		err := sqldb.CheckMySQL(o.DB)
+		p.Check(err == nil, "db", "%v", err)
 	} else {
-		p.Check(strings.HasPrefix(o.DB, "mysql://"), "db", "%q is neither sqlite:PATH nor mysql://user:password@host:3306/name", setting.Redacted(o.DB))
+		p.Check(false, "db", "%q is neither sqlite:PATH nor mysql://user:password@host:3306/name", setting.Redacted(o.DB))
 	}
 	p.Time("wait", o.Wait, 0, setting.MaxTime)
 	p.Int("messages-per-day", o.MessagesPerDay, 0, maxDaily)

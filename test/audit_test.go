@@ -182,3 +182,35 @@ func findsGuesser(t *testing.T, log string) {
 		t.Errorf("fail2ban-regex finds %v, want 203.0.113.9 11 times and 203.0.113.10 once", found)
 	}
 }
+
+// SIGHUP opens the audit log again. If it is a pipe that nobody reads any more, chatd
+// says so, and still obeys signals.
+func TestAuditPipeWithoutReader(t *testing.T) {
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, "audit")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := append(quick, "127.0.0.1", "0", "--audit-log", "audit")
+	d := startDaemon(t, dir, args...)
+	if code, log := d.exit(t); code != exitError || !strings.Contains(log, "--audit-log: ") || !strings.Contains(log, "nobody reads it") {
+		t.Errorf("start with a pipe that nobody reads: exit code %d, want %d and an error about it; log:\n%s", code, exitError, log)
+	}
+	reader, err := os.OpenFile(pipe, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d = startDaemon(t, dir, args...)
+	d.until(t, `chatd listening`)
+	reader.Close()
+	if err := d.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	d.until(t, `level=ERROR.*file not opened again.*nobody reads it`)
+	d.until(t, `settings reloaded`)
+	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	d.until(t, `chatd draining`)
+	d.exit(t)
+}

@@ -35,6 +35,7 @@ type answer struct {
 	CID     string       `json:"cid"`
 	Msg     string       `json:"msg"`
 	Last    int64        `json:"last"`
+	Epoch   int64        `json:"epoch"`
 	More    bool         `json:"more"`
 	Offline []proto.Chat `json:"offlinemsg"`
 	Message []proto.Chat `json:"messages"`

@@ -105,9 +105,10 @@ func TestFlagsAnywhere(t *testing.T) {
 func TestBadValues(t *testing.T) {
 	clean(t)
 	bad := map[string][]string{
-		"db":                             {"", "sqlite:", "chat.db", "postgres://host/chat", "sqlite:chat.db ", "sqlite: chat.db"},
+		"db": {"", "sqlite:", "chat.db", "postgres://host/chat", "sqlite:chat.db ", "sqlite: chat.db",
+			"mysql://host", "mysql://host/", "mysql://me:pw@host:1:2/chat", "mysql://me:p/w@host/chat", "mysql://me:pw@host/chat?tls=yes", "mysql://me:pw@host/chat?ssl=true"},
 		"sqlite-sync":                    {"", "off", "FULL"},
-		"redis":                          {"redis://host:6379", "localhost:6379"},
+		"redis":                          {"redis://host:6379", "localhost:6379", "redis://host:6379/0", "redis://host?db=1", "redis://me@host"},
 		"redis-password-file":            {"redis.secret"},
 		"wait":                           {"10", "-1s", "25h"},
 		"reserve-deleted-names":          {"30", "-1s", "876001h"},

@@ -85,23 +85,31 @@ func (m *manager) draining() {
 }
 
 // reloading says that the node reads its settings again, calls reload, and says that
-// the node is ready. Before the node is ready, it only calls reload.
+// the node is ready. Before the node is ready, and once it drains, it only calls
+// reload. reload may block; meanwhile other methods don't.
 func (m *manager) reloading(reload func()) {
+	if m.sendIfRunning(func() string {
+		// Type=notify-reload needs the time.
+		return systemd.SdNotifyReloading + "\n" + systemd.SdNotifyMonotonicUsec()
+	}) {
+		defer m.sendIfRunning(func() string { return systemd.SdNotifyReady })
+	}
+	reload()
+}
+
+// sendIfRunning sends a state if the node is ready and doesn't drain, and reports
+// whether it is.
+func (m *manager) sendIfRunning(state func() string) bool {
 	if m == nil {
-		reload()
-		return
+		return false
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	running := m.ready && !m.stopping
-	if running {
-		// Type=notify-reload needs the time.
-		m.send(systemd.SdNotifyReloading + "\n" + systemd.SdNotifyMonotonicUsec())
+	if !m.ready || m.stopping {
+		return false
 	}
-	reload()
-	if running {
-		m.send(systemd.SdNotifyReady)
-	}
+	m.send(state())
+	return true
 }
 
 // watch tells the manager that the node works, twice per interval that the manager

@@ -48,8 +48,9 @@ type node struct {
 	bus                  nodeBus
 	reactor              *reactor.Reactor
 
-	watch    sync.WaitGroup // the goroutine of watchOthers
+	watch    sync.WaitGroup // the goroutine of watchStore
 	endWatch func()         // nil: it doesn't run
+	failed   chan error     // why the node has to end; has room for one error, from watchStore
 }
 
 // nodeBus is the node's connection to the other nodes.
@@ -58,10 +59,16 @@ type nodeBus interface {
 	Close(context.Context) error
 }
 
-// run serves until stop is closed or ctx ends, and then drains the node. It
-// blocks until the node is closed.
+// run serves until stop is closed, ctx ends or the store is replaced, and then drains
+// the node. It blocks until the node is closed.
 func run(ctx context.Context, stop <-chan struct{}, cfg *Config, log *slog.Logger) error {
-	n := &node{cfg: cfg, log: log, set: metrics.NewSet(), stopping: stop, tunnel: rand.Text()}
+	n := &node{cfg: cfg, log: log, set: metrics.NewSet(), stopping: stop, tunnel: rand.Text(), failed: make(chan error, 1)}
+	n.set.NewGauge("chatd_ready", func() float64 {
+		if n.ready.Load() {
+			return 1
+		}
+		return 0
+	})
 	if cfg.live != nil {
 		cfg.live.queue.countIn(n.set.GetOrCreateCounter("chatd_log_lines_lost_total"))
 	}
@@ -82,6 +89,8 @@ func run(ctx context.Context, stop <-chan struct{}, cfg *Config, log *slog.Logge
 		select {
 		case <-stop:
 		case <-ctx.Done():
+		case err = <-n.failed:
+			log.Error("chatd draining: the database isn't the one that it has opened", "err", err, "timeout", cfg.DrainTimeout)
 		}
 		end() // nobody may use the store while stop closes it
 		background.Wait()
@@ -161,7 +170,7 @@ func (n *node) start(ctx context.Context) error {
 	}
 	watching, end := context.WithCancel(ctx)
 	n.endWatch = end
-	n.watch.Go(func() { n.watchOthers(watching) })
+	n.watch.Go(func() { n.watchStore(watching) })
 	n.audit.Add(audit.Event{Action: audit.Start, Detail: fmt.Sprintf("node %s, registration %s, no_limits %t", n.cfg.NodeName(addr.Port()), cfg.Login.Registration, n.cfg.NoLimits)})
 	n.ready.Store(true)
 	n.cfg.manager.serving()

@@ -67,7 +67,7 @@ func operate(inv *invocation, stdin *os.File, stdout, stderr io.Writer) (err err
 		if err := record(event, err); err != nil {
 			return err
 		}
-		fmt.Fprintf(stdout, "the epoch is now %d, and %d devices are logged out; start or restart chatd, and clients will forget which messages they have\n", epoch, tokens)
+		fmt.Fprintf(stdout, "the epoch is now %d, and %d devices are logged out; nodes that are running end within seconds: start them again, and clients will forget which messages they have\n", epoch, tokens)
 		return nil
 	}
 

@@ -67,13 +67,18 @@ func unconnected(me model.Node, others []model.Node) error {
 	return nil
 }
 
-// watchOthers logs what is wrong with the other nodes that use the same database,
-// until ctx ends: one of them isn't connected to this node, or has the same name.
-func (n *node) watchOthers(ctx context.Context) {
+// watchStore watches the store until ctx ends. If it is no longer the one that this node
+// has opened, it makes the node end. It logs what is wrong with the other nodes that use
+// the same database: one of them isn't connected to this node, or has the same name.
+func (n *node) watchStore(ctx context.Context) {
 	w := watcher{n: n, unheard: make(map[int64]int), logged: make(map[string]time.Time)}
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {
+		if same, err := n.store.CheckSame(ctx); !same {
+			n.failed <- err
+			return
+		}
 		others, err := n.entry.Others(ctx, false)
 		if err == nil { // else the database is unavailable: others log that
 			w.look(others, time.Now())
@@ -86,7 +91,7 @@ func (n *node) watchOthers(ctx context.Context) {
 	}
 }
 
-// watcher has the state of watchOthers.
+// watcher has the state of watchStore.
 type watcher struct {
 	n       *node
 	unheard map[int64]int        // by ID on the bus: consecutive looks at which the node wasn't heard

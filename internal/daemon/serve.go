@@ -56,6 +56,15 @@ func serve(inv *invocation, log *slog.Logger, run func(context.Context, <-chan s
 	done := make(chan error, 1)
 	go func() { done <- run(ctx, stop, &inv.Config, log) }()
 
+	// Reloading reads files, which may block. Signals must be obeyed all the same.
+	reload := make(chan struct{}, 1)
+	defer close(reload)
+	go func() {
+		for range reload {
+			inv.manager.reloading(func() { inv.live.reload(log) })
+		}
+	}()
+
 	draining := false
 	for {
 		select {
@@ -69,7 +78,10 @@ func serve(inv *invocation, log *slog.Logger, run func(context.Context, <-chan s
 		case <-hangups:
 			switch {
 			case !inv.live.hungUp():
-				inv.manager.reloading(func() { inv.live.reload(log) })
+				select {
+				case reload <- struct{}{}:
+				default: // one is waiting already
+				}
 			case !draining:
 				draining = true
 				inv.manager.draining()

@@ -26,6 +26,7 @@ const (
 	mysqlDedicated = 1               // s to wait for a row lock on a dedicated writer's connections
 	mysqlIdle      = 3               // s after which the server rolls back an idle transaction, as its node may have frozen
 	mysqlMigrating = 60              // s to wait for another node that is migrating
+	mysqlPatience  = 2 * time.Second // after which that is logged
 	mysqlWriters   = 4               // connections of DB.Writer
 	mysqlUnused    = 5 * time.Minute // how long an unused connection is kept
 	mysqlKept      = 10 * 60         // s after which the server ends an unused connection, as its node may be gone
@@ -151,6 +152,10 @@ func connectMySQL(ctx context.Context, address string, o *Config) (*DB, error) {
 	s.tidy = func(context.Context) error { return nil }
 	s.lockOut = func() (func() error, error) { return func() error { return nil }, nil }
 	s.lockSchema = func(ctx context.Context) (func() error, error) {
+		waits := time.AfterFunc(mysqlPatience, func() {
+			o.Logger.Warn("another node is migrating the schema; waiting", "database", where, "for", mysqlMigrating*time.Second)
+		})
+		defer waits.Stop()
 		return lockMySQLSchema(ctx, s.Maintenance, config.DBName)
 	}
 	for _, p := range []struct {
@@ -216,7 +221,7 @@ func (db *DB) checkLimits(ctx context.Context, o *Config) error {
 func mysqlConfig(address string) (config *client.Config, where string, err error) {
 	const want = "want mysql://user:password@host:3306/database, with special characters escaped as %XX"
 	u, err := url.Parse("mysql:" + address)
-	if err != nil || u.Host == "" || u.Hostname() == "" || u.Fragment != "" {
+	if err != nil || u.Host == "" || u.Hostname() == "" || u.Fragment != "" || strings.Contains(u.Hostname(), ":") && u.Host[0] != '[' {
 		return nil, "", errors.New("invalid mysql URL: " + want)
 	}
 	name := strings.TrimPrefix(u.Path, "/")
@@ -230,10 +235,16 @@ func mysqlConfig(address string) (config *client.Config, where string, err error
 	}
 	where = "mysql://" + config.Addr + "/" + name
 	for key, values := range u.Query() {
+		const options = "want tls=true, tls=preferred or tls=skip-verify"
 		if key != "tls" {
-			return nil, "", fmt.Errorf("%s: unknown option %q: want tls=true, tls=preferred or tls=skip-verify", where, key)
+			return nil, "", fmt.Errorf("%s: unknown option %q: %s", where, key, options)
 		}
-		config.TLSConfig = values[len(values)-1]
+		switch v := values[len(values)-1]; v {
+		case "true", "false", "preferred", "skip-verify":
+			config.TLSConfig = v
+		default:
+			return nil, "", fmt.Errorf("%s: tls=%q: %s", where, v, options)
+		}
 	}
 	config.User = u.User.Username()
 	config.Passwd, _ = u.User.Password()
@@ -246,8 +257,18 @@ func mysqlConfig(address string) (config *client.Config, where string, err error
 	return config, where, nil
 }
 
+// CheckMySQL returns an error if a URL isn't that of a MySQL database. It doesn't connect,
+// and the error contains no password.
+func CheckMySQL(url string) error {
+	_, _, err := mysqlConfig(strings.TrimPrefix(url, "mysql:"))
+	return err
+}
+
 // mysqlReason adds a hint to errors that are common on a first start.
 func mysqlReason(database string, err error) error {
+	if errors.Is(err, client.ErrInvalidConn) {
+		return fmt.Errorf("the server has closed the connection, or didn't answer within %v: %w", mysqlIO, err)
+	}
 	switch mysqlCode(err) {
 	case 1049:
 		return fmt.Errorf("the database %s doesn't exist; create it with CREATE DATABASE %[1]s CHARACTER SET utf8mb4: %w", database, err)

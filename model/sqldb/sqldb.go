@@ -78,9 +78,11 @@ type DB struct {
 	// lockOut keeps every other process from opening the database.
 	lockOut func() (release func() error, err error)
 
-	wal   string // path of SQLite's write-ahead log
-	tidy  func(ctx context.Context) error
-	close func() error
+	path   string      // of SQLite's file
+	opened os.FileInfo // of SQLite's file when it was opened; nil: another process may serve from it
+	wal    string      // path of SQLite's write-ahead log
+	tidy   func(ctx context.Context) error
+	close  func() error
 }
 
 // WriterConns are the connections of one dedicated writer. Each is a pool of at
@@ -170,8 +172,20 @@ func (db *DB) LogSize() int64 {
 	return st.Size()
 }
 
-// Close closes all connections. No other call may be running.
+// Close closes all connections. No other call may be running. If SQLite's file was
+// removed or replaced, Close saves what is in it, and returns an error that says where.
 func (db *DB) Close() error {
 	db.closeQueries()
-	return db.close()
+	moved := db.Moved()
+	if moved == nil {
+		return db.close()
+	}
+	saved, err := db.rescue()
+	if err := errors.Join(err, db.close()); err != nil {
+		return fmt.Errorf("%w; saving what was in it failed: %w", moved, err)
+	}
+	if saved, err = db.putBack(saved); err != nil {
+		return fmt.Errorf("%w; what was in it is in %s: %w", moved, saved, err)
+	}
+	return fmt.Errorf("%w; what was in it is in %s", moved, saved)
 }

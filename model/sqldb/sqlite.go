@@ -86,9 +86,13 @@ func connectSQLite(ctx context.Context, path string, o *Config) (_ *DB, err erro
 		o.Logger.Warn("database file is readable by other users and contains password hashes; run chmod 600 on it", "file", path, "mode", st.Mode().Perm().String())
 	}
 	var lock *os.File
+	var opened os.FileInfo
 	if !o.Shared {
 		if lock, err = lockFile(path, lockPatience); err != nil {
 			return nil, fail(err)
+		}
+		if opened, err = os.Stat(path); err != nil {
+			return nil, errors.Join(fail(err), lock.Close())
 		}
 	}
 	// Use fdatasync, which doesn't write a file's timestamps. The setting holds
@@ -101,6 +105,8 @@ func connectSQLite(ctx context.Context, path string, o *Config) (_ *DB, err erro
 	name := (&url.URL{Scheme: "file", Path: path}).String()
 	s := &DB{
 		Where:  where,
+		path:   path,
+		opened: opened,
 		wal:    path + "-wal",
 		lock:   newWriteLock(),
 		Writer: sqlx.MustOpen("sqlite", name+"?"+sqlitePragmas(o, o.ReadOnly, true)),
@@ -162,9 +168,7 @@ func sqlitePragmas(o *Config, reading, mapped bool) string {
 		p = append(p, "cache_spill(0)", "cache_size(-65536)", "wal_autocheckpoint(1000)", fmt.Sprintf("journal_size_limit(%d)", walBound))
 	}
 	v := url.Values{"_pragma": p}
-	if o.ReadOnly {
-		v.Set("mode", "rw") // don't create the file
-	}
+	v.Set("mode", "rw") // makeFile creates the file; if it is removed later, a new connection must not create an empty one
 	if !reading {
 		v.Set("_txlock", "immediate")
 		if o.Sync == "full" {
@@ -198,7 +202,7 @@ func sqliteReason(err error) error {
 	case codes.SQLITE_NOTADB, codes.SQLITE_CORRUPT:
 		return fmt.Errorf("is not a SQLite database, or is damaged: %w", err)
 	case codes.SQLITE_READONLY, codes.SQLITE_CANTOPEN:
-		return fmt.Errorf("the file is missing or can't be opened for writing: %w", err)
+		return fmt.Errorf("the file is missing or can't be opened for writing; check who owns it: %w", err)
 	case codes.SQLITE_BUSY, codes.SQLITE_LOCKED:
 		return fmt.Errorf("locked by another process: %w", err)
 	}

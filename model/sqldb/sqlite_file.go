@@ -47,9 +47,9 @@ const (
 // lockFile takes the lock that keeps a second chatd from using the database.
 // Closing the file releases it; so does the end of the process, even a crash.
 func lockFile(path string, patience time.Duration) (*os.File, error) {
-	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := openLock(path)
 	if err != nil {
-		return nil, fmt.Errorf("can't open the lock file %s.lock: %w", path, reason(err))
+		return nil, fmt.Errorf("can't open the lock file %s.lock; check who owns it: %w", path, reason(err))
 	}
 	// Retry: the lock of a DB that this process has just closed may last a moment
 	// longer. Between fork and exec, a child process has a copy of every
@@ -79,6 +79,28 @@ func lockFile(path string, patience time.Duration) (*os.File, error) {
 	return f, nil
 }
 
+// openLock opens the lock file of a database, or creates it. If root creates it, for
+// an operator's command, it belongs to the owner of the database all the same, as
+// SQLite's own files do.
+func openLock(path string) (*os.File, error) {
+	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return os.OpenFile(path+".lock", os.O_RDWR|syscall.O_NOFOLLOW, 0)
+	}
+	if err != nil || os.Geteuid() != 0 {
+		return f, err
+	}
+	st, err := os.Stat(path)
+	if err == nil {
+		owner := st.Sys().(*syscall.Stat_t)
+		err = f.Chown(int(owner.Uid), int(owner.Gid))
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
 // reason removes the path from an error, as the message already names it.
 func reason(err error) error {
 	var p *fs.PathError
@@ -86,4 +108,53 @@ func reason(err error) error {
 		return p.Err
 	}
 	return err
+}
+
+// Moved returns an error if SQLite's file was removed or replaced after it was opened.
+// Connections that are open keep using the old file, which no other process can find.
+// It reads the folder.
+func (db *DB) Moved() error {
+	if db.opened == nil {
+		return nil
+	}
+	now, err := os.Stat(db.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s: the file was removed while chatd was using it", db.Where)
+	case err == nil && !os.SameFile(db.opened, now):
+		return fmt.Errorf("%s: the file was replaced while chatd was using it", db.Where)
+	}
+	return nil
+}
+
+// rescue copies everything from SQLite's file, which was removed or replaced, to a new
+// file in the same folder, and returns its path.
+func (db *DB) rescue() (path string, err error) {
+	f, err := os.CreateTemp(filepath.Dir(db.path), filepath.Base(db.path)+".saved-*") // mode 0600
+	if err != nil {
+		return "", err
+	}
+	_, err = db.Writer.Exec(`VACUUM INTO ?`, f.Name())
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return "", errors.Join(err, os.Remove(f.Name()))
+	}
+	return f.Name(), nil
+}
+
+// putBack gives the file that rescue has written the name of the one that was removed,
+// unless there is another. It returns the file's path.
+func (db *DB) putBack(saved string) (path string, err error) {
+	if _, err := os.Lstat(db.path); !errors.Is(err, fs.ErrNotExist) {
+		return saved, nil
+	}
+	// The log belongs to the removed file. rescue has copied what is in it.
+	for _, old := range []string{db.wal, db.path + "-shm"} {
+		if err := os.Remove(old); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return saved, err
+		}
+	}
+	if err := os.Link(saved, db.path); err != nil { // unlike Rename, it replaces nothing
+		return saved, err
+	}
+	return db.path, os.Remove(saved)
 }

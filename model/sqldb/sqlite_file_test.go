@@ -65,3 +65,50 @@ func TestLockFileWaitsForExec(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// A lock file that root creates belongs to the owner of the database: otherwise chatd
+// couldn't open it after an operator has run a command as root.
+func TestLockFileOfRoot(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can test this")
+	}
+	path := filepath.Join(t.TempDir(), "chat.db")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const owner = 65534
+	if err := os.Chown(path, owner, owner); err != nil {
+		t.Fatal(err)
+	}
+	f, err := lockFile(path, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := st.Sys().(*syscall.Stat_t); got.Uid != owner || got.Gid != owner {
+		t.Errorf("the lock file belongs to %d:%d, want the owner of the database, %d:%d", got.Uid, got.Gid, owner, owner)
+	}
+}
+
+// A lock file isn't opened through a symbolic link: root would write to its target.
+func TestLockFileIsNoLink(t *testing.T) {
+	dir := t.TempDir()
+	path, target := filepath.Join(dir, "chat.db"), filepath.Join(dir, "target")
+	if err := os.WriteFile(target, []byte("text"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(target, path+".lock"); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := lockFile(path, 0); err == nil {
+		f.Close()
+		t.Error("lockFile follows a symbolic link, want an error")
+	}
+	if text, err := os.ReadFile(target); err != nil || string(text) != "text" {
+		t.Errorf("the target contains %q, %v; want it unchanged", text, err)
+	}
+}

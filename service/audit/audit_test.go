@@ -8,7 +8,9 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -119,5 +121,66 @@ func TestStalledReader(t *testing.T) {
 	close(out)
 	if err := l.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// fullDisk is a writer that has room for a number of bytes.
+type fullDisk struct {
+	bytes.Buffer
+	room int
+}
+
+func (d *fullDisk) Write(p []byte) (int, error) {
+	if len(p) > d.room {
+		n, _ := d.Buffer.Write(p[:d.room])
+		d.room = 0
+		return n, syscall.ENOSPC
+	}
+	d.room -= len(p)
+	return d.Buffer.Write(p)
+}
+
+// If the disk is full, each line that is missing is counted, and the log says when it
+// can be written again, and how many lines are missing. The first line after that isn't
+// glued to one that was cut: fail2ban would miss it.
+func TestFullDisk(t *testing.T) {
+	disk := &fullDisk{room: 100}
+	var log bytes.Buffer
+	l, err := Open(Options{Out: io.Discard, Handler: text, Set: metrics.NewSet(), Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.mu.Lock() // the goroutine that writes waits, so that the lines are one batch
+	l.out = disk
+	for i := range 10 {
+		l.Add(Event{Action: Logout, User: int64(1 + i)})
+	}
+	l.mu.Unlock()
+	for len(l.lines) > 0 || l.dropped.Get() == 0 {
+		runtime.Gosched()
+	}
+	l.mu.Lock()
+	disk.room = 1 << 20
+	l.mu.Unlock()
+	l.Add(Event{Action: Logout, User: 11})
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var whole, other int
+	for line := range strings.Lines(disk.String()) {
+		if strings.HasPrefix(line, "time=") && strings.Count(line, "time=") == 1 && strings.Contains(line, " user=") && strings.HasSuffix(line, "\n") {
+			whole++
+		} else {
+			other++
+		}
+	}
+	if n := int(l.dropped.Get()); whole+n != 11 || other > 1 {
+		t.Errorf("of 11 lines, %d are whole and %d counted as missing, and there are %d others; want 11 together, and at most one other, which was cut:\n%s", whole, n, other, disk.String())
+	}
+	if !strings.HasSuffix(disk.String(), "action=logout outcome=ok user=11\n") {
+		t.Errorf("the log ends with %q, want the line that was added when there was room", disk.String())
+	}
+	if want := fmt.Sprintf("the audit log can be written again\" lines_lost=%d", l.dropped.Get()); !strings.Contains(log.String(), want) {
+		t.Errorf("the other log is\n%s\nwant it to contain %s", log.String(), want)
 	}
 }

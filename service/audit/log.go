@@ -1,13 +1,16 @@
 package audit
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -69,8 +72,13 @@ func Open(o Options) (*Log, error) {
 	return l, nil
 }
 
+// openFile opens the log's file. It doesn't block: without O_NONBLOCK, opening a named
+// pipe would wait for its reader.
 func openFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NONBLOCK, 0o640)
+	if errors.Is(err, syscall.ENXIO) {
+		return nil, fmt.Errorf("open the audit log: %s is a pipe, and nobody reads it: start its reader first: %w", path, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open the audit log: %w", err)
 	}
@@ -155,7 +163,8 @@ func (q queue) Write(line []byte) (int, error) {
 // write writes the queued lines until the log is closed.
 func (l *Log) write() {
 	defer close(l.ended)
-	var failed bool
+	lost := 0     // lines since a write failed
+	torn := false // the file ends within a line
 	for line := range l.lines {
 		batch := line
 		for len(batch) < maxBatch && len(l.lines) > 0 {
@@ -164,16 +173,28 @@ func (l *Log) write() {
 		if n := l.lost.Swap(0); n > 0 {
 			l.log.Error("audit log too slow: lines dropped", "lines", n)
 		}
+		ended := 0 // line ends that aren't those of lines
+		if torn {
+			batch, ended = append([]byte("\n"), batch...), 1
+		}
 		l.mu.Lock()
-		_, err := l.out.Write(batch)
+		n, err := l.out.Write(batch)
 		l.mu.Unlock()
 		if err != nil {
-			l.dropped.Inc()
-			if !failed { // not once per line: the disk may be full
+			if lost == 0 { // not once per line: the disk may be full
 				l.log.Error("writing the audit log failed; its lines are lost until that is repaired", "err", err)
 			}
+			missing := bytes.Count(batch[max(n, ended):], []byte("\n"))
+			lost += missing
+			l.dropped.Add(missing)
+			torn = n > 0 && batch[n-1] != '\n' || n == 0 && torn
+			continue
 		}
-		failed = err != nil
+		torn = false
+		if lost > 0 {
+			l.log.Warn("the audit log can be written again", "lines_lost", lost)
+			lost = 0
+		}
 	}
 }
 

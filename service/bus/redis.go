@@ -71,7 +71,7 @@ type redisCounters struct {
 func DialRedis(ctx context.Context, cfg RedisConfig, receive func([]Message), onChange func(up bool)) (*Redis, error) {
 	e, err := parseRedisURL(cfg)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("redis: %w", err)
 	}
 	c, err := e.dial(ctx)
 	if err != nil && (isPermanent(err) || ctx.Err() != nil) {

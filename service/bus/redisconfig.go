@@ -37,9 +37,8 @@ type RedisConfig struct {
 // CheckSettings adds each invalid setting to p. An empty --redis is valid.
 func (c *RedisConfig) CheckSettings(p *setting.Problems) {
 	if c.Redis != "" {
-		u, err := url.Parse(c.Redis)
-		// The parser's error repeats the URL, with the password.
-		p.Check(err == nil && (u.Scheme == "redis" || u.Scheme == "rediss") && u.Host != "", "redis", "%q is not redis://host:6379", setting.Redacted(c.Redis))
+		_, err := parseRedisURL(*c)
+		p.Check(err == nil, "redis", "%q: %v", setting.Redacted(c.Redis), err)
 	}
 	p.Check(c.RedisPasswordFile == "" || c.Redis != "", "redis-password-file", "set without --redis; set --redis as well")
 }
@@ -74,7 +73,7 @@ type endpoint struct {
 func parseRedisURL(cfg RedisConfig) (endpoint, error) {
 	u, err := url.Parse(cfg.Redis)
 	if err != nil {
-		return endpoint{}, errors.New("redis: the URL is invalid; use redis://host:6379")
+		return endpoint{}, errors.New("the URL is invalid; use redis://host:6379")
 	}
 	e := endpoint{passwordFile: cfg.RedisPasswordFile, clientName: clientName(cfg.Node), dialTimeout: cmp.Or(cfg.dialTimeout, dialTimeout)}
 	switch u.Scheme {
@@ -88,15 +87,15 @@ func parseRedisURL(cfg RedisConfig) (endpoint, error) {
 			e.tls.ServerName = u.Hostname()
 		}
 	default:
-		return endpoint{}, fmt.Errorf("redis: the URL has the scheme %q; use redis:// or rediss://", u.Scheme)
+		return endpoint{}, fmt.Errorf("the URL has the scheme %q; use redis:// or rediss://", u.Scheme)
 	}
 	switch {
 	case u.Hostname() == "" || u.Opaque != "":
-		return endpoint{}, errors.New("redis: the URL has no host; use redis://host:6379")
+		return endpoint{}, errors.New("the URL has no host; use redis://host:6379")
 	case u.Path != "" && u.Path != "/":
-		return endpoint{}, fmt.Errorf("redis: the URL has the path %q; remove it: pub/sub channels don't belong to a database", u.Path)
+		return endpoint{}, fmt.Errorf("the URL has the path %q; remove it: pub/sub channels don't belong to a database", u.Path)
 	case u.RawQuery != "" || u.Fragment != "":
-		return endpoint{}, errors.New("redis: the URL has parameters; remove them: none are supported")
+		return endpoint{}, errors.New("the URL has parameters; remove them: none are supported")
 	}
 	port := u.Port()
 	if port == "" {
@@ -107,9 +106,9 @@ func parseRedisURL(cfg RedisConfig) (endpoint, error) {
 	e.password, _ = u.User.Password()
 	switch {
 	case e.password != "" && e.passwordFile != "":
-		return endpoint{}, errors.New("redis: there is a password in the URL and a password file; set only one of them")
+		return endpoint{}, errors.New("there is a password in the URL and a password file; set only one of them")
 	case e.user != "" && e.password == "" && e.passwordFile == "":
-		return endpoint{}, errors.New("redis: the URL has a user but no password; for a password without a user, use redis://:password@host")
+		return endpoint{}, errors.New("the URL has a user but no password; for a password without a user, use redis://:password@host")
 	}
 	return e, nil
 }

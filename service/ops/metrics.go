@@ -80,6 +80,7 @@ var metricHelp = map[string]string{
 	"chatd_cluster_rosters_total": "Times that this node asked another for its list of users.",
 	"chatd_cluster_users":         "Users who are online on any node.",
 
+	"chatd_ready":                              "1: the node accepts clients. 0: it starts or drains.",
 	"chatd_log_lines_lost_total":               "Log lines that could not be written: nobody read the log, or its disk was full.",
 	"chatd_model_batch_messages":               "Messages per transaction.",
 	"chatd_model_conversations_missed_total":   "Conversations deferred because another node had locked them.",

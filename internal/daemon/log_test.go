@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	stdlog "log"
+	"log/slog"
 	"net/url"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // nasty has texts that a client could send to forge a log line or to send
@@ -80,5 +83,23 @@ func TestWithoutSecrets(t *testing.T) {
 		if strings.Contains(out.String(), "secret") {
 			t.Errorf("%s log contains a password: %s", format, &out)
 		}
+	}
+}
+
+// What libraries write to Go's own log becomes a line of chatd's log, in its format.
+func TestLogOfLibraries(t *testing.T) {
+	flags, out, logger := stdlog.Flags(), stdlog.Writer(), slog.Default()
+	t.Cleanup(func() {
+		slog.SetDefault(logger)
+		stdlog.SetFlags(flags)
+		stdlog.SetOutput(out)
+	})
+	var written bytes.Buffer
+	_, q := openLog(&invocation{Config: Config{LogLevel: "info", LogFormat: "json"}}, &written)
+	stdlog.Print("metrics: too many open files")
+	q.close(time.Minute)
+	var line struct{ Level, Msg string }
+	if err := json.Unmarshal(written.Bytes(), &line); err != nil || line.Level != "WARN" || line.Msg != "metrics: too many open files" {
+		t.Errorf("the log is %q, error %v; want a line in JSON at level WARN with the text", written.String(), err)
 	}
 }

@@ -57,7 +57,12 @@ func openLog(inv *invocation, stderr io.Writer) (*slog.Logger, *logQueue) {
 	})
 	inv.level = new(slog.LevelVar)
 	inv.level.Set(levelOf(inv.LogLevel))
-	return newLoggerFrom(q, inv.level, inv.LogFormat), q
+	log := newLoggerFrom(q, inv.level, inv.LogFormat)
+	// Libraries write to Go's own log, for instance if metrics can't be read. Its lines
+	// would have another format, and block if nobody reads stderr.
+	slog.SetLogLoggerLevel(slog.LevelWarn)
+	slog.SetDefault(log)
+	return log, q
 }
 
 // Write queues whole lines. It never blocks or fails.

@@ -2,8 +2,10 @@ package model
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -109,4 +111,51 @@ func (r *relay) forward(to, from net.Conn) {
 			return
 		}
 	}
+}
+
+// said is a log that tells when a text is logged.
+type said struct {
+	slog.Handler
+	text string
+	now  chan struct{}
+}
+
+func (s *said) Enabled(context.Context, slog.Level) bool { return true }
+
+func (s *said) Handle(_ context.Context, r slog.Record) error {
+	if strings.Contains(r.Message, s.text) {
+		s.now <- struct{}{}
+	}
+	return nil
+}
+
+// While another node migrates the schema, Open says what it waits for.
+func TestOpenSaysThatAnotherNodeMigrates(t *testing.T) {
+	url := realservice.MariaDB(t)
+	db, err := Open(ctx, Options{DB: url})
+	want(t, err, nil)
+	lock, err := db.sql.Maintenance.Connx(ctx)
+	want(t, err, nil)
+	_, err = lock.ExecContext(ctx, `DO GET_LOCK(CONCAT('chatd:', MD5(DATABASE())), 0)`) // as a node that migrates
+	want(t, err, nil)
+	log := &said{slog.DiscardHandler, "another node is migrating the schema", make(chan struct{}, 1)}
+	opened := make(chan error, 1)
+	go func() {
+		second, err := Open(ctx, Options{DB: url, Logger: slog.New(log)})
+		if err == nil {
+			err = second.Close()
+		}
+		opened <- err
+	}()
+	select {
+	case <-log.now:
+	case err := <-opened:
+		t.Errorf("Open returned (error %v) while another node held the lock; want it to wait, and to log what for", err)
+		opened <- err
+	case <-time.After(time.Minute):
+		t.Error("Open didn't log within a minute that another node is migrating")
+	}
+	want(t, lock.Close(), nil)
+	want(t, <-opened, nil)
+	want(t, db.Close(), nil)
 }

@@ -138,6 +138,9 @@ func (e *executor) transact(ctx context.Context, batch []*Append, wait bool) (er
 
 // fail sets the outcome of messages that can't be stored.
 func (e *executor) fail(batch []*Append, err error) {
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("the database took longer than %v: it is frozen, overloaded, or another program locks its tables: %w", e.c.config.Timeout, err)
+	}
 	e.c.config.Logger.Error("messages not stored", "messages", len(batch), "err", err)
 	e.c.m.failed.Add(len(batch))
 	err = fmt.Errorf("append: %w", err)

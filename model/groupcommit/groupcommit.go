@@ -22,7 +22,7 @@ var (
 	ErrClosed    = errors.New("the store is closed")
 	ErrMalformed = errors.New("malformed message: want a cid, a body, and either a group or a peer")
 	ErrRunFailed = errors.New("an earlier message of the same sender to the same conversation could not be stored")
-	ErrLocked    = errors.New("another node has kept the conversation locked for too long")
+	ErrLocked    = errors.New("another node or program has kept the conversation locked for too long")
 )
 
 // Bounds that are not configurable.

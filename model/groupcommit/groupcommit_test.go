@@ -1,10 +1,12 @@
 package groupcommit
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -186,6 +188,19 @@ func TestRetryUntilTimeout(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The error of a message that took too long says what may be wrong with the database.
+func TestTimeoutIsExplained(t *testing.T) {
+	run(t, 1, false, Config{Timeout: 4 * time.Second}, func(t *testing.T, h *harness) {
+		h.db.beforeApply = func([]*Append) error { return context.DeadlineExceeded }
+		a := toGroup(1, 7, "a")
+		h.send(a)
+		synctest.Wait()
+		if a.Err == nil || !errors.Is(a.Err, context.DeadlineExceeded) || !strings.Contains(a.Err.Error(), "the database took longer than 4s") {
+			t.Errorf("error %v, want one that says that the database took longer than 4s", a.Err)
+		}
+	})
 }
 
 // If the database is away, the batch and all queued messages fail; otherwise each

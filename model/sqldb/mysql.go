@@ -26,6 +26,7 @@ const (
 	mysqlDedicated = 1               // s to wait for a row lock on a dedicated writer's connections
 	mysqlIdle      = 3               // s after which the server rolls back an idle transaction, as its node may have frozen
 	mysqlMigrating = 60              // s to wait for another node that is migrating
+	mysqlPatience  = 2 * time.Second // after which that is logged
 	mysqlWriters   = 4               // connections of DB.Writer
 	mysqlUnused    = 5 * time.Minute // how long an unused connection is kept
 	mysqlKept      = 10 * 60         // s after which the server ends an unused connection, as its node may be gone
@@ -130,6 +131,10 @@ func connectMySQL(ctx context.Context, address string, o *Config) (*DB, error) {
 	s.tidy = func(context.Context) error { return nil }
 	s.lockOut = func() (func() error, error) { return func() error { return nil }, nil }
 	s.lockSchema = func(ctx context.Context) (func() error, error) {
+		waits := time.AfterFunc(mysqlPatience, func() {
+			o.Logger.Warn("another node is migrating the schema; waiting", "database", where, "for", mysqlMigrating*time.Second)
+		})
+		defer waits.Stop()
 		return lockMySQLSchema(ctx, s.Maintenance, config.DBName)
 	}
 	for _, p := range []struct {

@@ -133,8 +133,9 @@ func TestWithoutSecrets(t *testing.T) {
 
 // What libraries write to Go's own log becomes a line of chatd's log, in its format.
 func TestLogOfLibraries(t *testing.T) {
-	flags, out := stdlog.Flags(), stdlog.Writer()
+	flags, out, logger := stdlog.Flags(), stdlog.Writer(), slog.Default()
 	t.Cleanup(func() {
+		slog.SetDefault(logger)
 		stdlog.SetFlags(flags)
 		stdlog.SetOutput(out)
 	})

@@ -3,7 +3,6 @@ package daemon
 import (
 	"bytes"
 	"io"
-	stdlog "log"
 	"log/slog"
 	"sync"
 	"time"
@@ -61,8 +60,8 @@ func openLog(inv *invocation, stderr io.Writer) (*slog.Logger, *logQueue) {
 	log := newLoggerFrom(q, inv.level, inv.LogFormat)
 	// Libraries write to Go's own log, for instance if metrics can't be read. Its lines
 	// would have another format, and block if nobody reads stderr.
-	stdlog.SetFlags(0)
-	stdlog.SetOutput(slog.NewLogLogger(log.Handler(), slog.LevelWarn).Writer())
+	slog.SetLogLoggerLevel(slog.LevelWarn)
+	slog.SetDefault(log)
 	return log, q
 }
 

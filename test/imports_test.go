@@ -50,7 +50,7 @@ var mayImport = map[string][]string{
 	"service/presence":    {"proto", "reactor", "model", "service/bus", "service/session", "service/cluster"},
 	"service/cluster":     {"reactor", "service/bus"},
 	"service/session":     {"proto", "internal/setting", "reactor", "model", "model/feed", "service/audit", "service/bus", "service/limits"},
-	"service/audit":       {},
+	"service/audit":       {"internal/limit"},
 	"service/limits":      {"proto", "internal/limit", "internal/setting"},
 	"service/bus":         {"proto", "internal/setting"},
 	"service/ops":         {"client/web", "internal/limit", "internal/setting"}, // serves the files of client/web

@@ -184,3 +184,36 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("the other log is\n%s\nwant it to contain %s", log.String(), want)
 	}
 }
+
+// An address can't fill the disk with refused requests. They are still counted. Nobody
+// else's lines are missing, nor are those about what succeeds.
+func TestRefusedLinesHaveALimit(t *testing.T) {
+	var out bytes.Buffer
+	l := open(t, Options{Out: &out})
+	flood := Event{Action: Register, Outcome: Refused, Reason: "bad_request", Addr: netip.MustParseAddr("2001:db8::1"), Name: strings.Repeat("x", 50)}
+	const events = 5000
+	for i := range events {
+		flood.Addr = netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 15: byte(i)}) // of one /64
+		l.Add(flood)
+	}
+	l.Add(Event{Action: Login, Outcome: OK, Addr: flood.Addr, Name: "owner"})
+	l.Add(Event{Action: Login, Outcome: Refused, Addr: netip.MustParseAddr("192.0.2.1"), Name: "other"})
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Count(out.String(), "action=register")
+	if lines == 0 || lines > events/2 {
+		t.Errorf("%d of %d refused requests from a /64 have a line, want some, and at most half of them", lines, events)
+	}
+	if n := l.skipped.Get(); n != uint64(events-lines) {
+		t.Errorf("%d lines are counted as skipped, want %d", n, events-lines)
+	}
+	if n := l.counters[Register][Refused].Get(); n != events {
+		t.Errorf("%d requests are counted, want %d", n, events)
+	}
+	for _, name := range []string{"owner", "other"} {
+		if !strings.Contains(out.String(), "name="+name) {
+			t.Errorf("the line of %s is missing", name)
+		}
+	}
+}

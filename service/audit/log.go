@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -14,11 +15,20 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+
+	"chatd/internal/limit"
 )
 
 const (
 	queueLines = 8192     // lines that wait to be written; more are dropped and counted
 	maxBatch   = 64 << 10 // bytes in one write
+
+	// Refused requests of an address that get a line, per second. Before login, an
+	// address may have thousands of requests refused per second, each with half a
+	// kilobyte of text that it chooses.
+	refusedLines = 10
+	refusedBurst = 10 * time.Second // how many seconds' worth at once
+	maxAddrs     = 1 << 16
 
 	closeTimeout = 2 * time.Second
 )
@@ -29,6 +39,8 @@ type Log struct {
 	path     string // "": out isn't a file of its own
 	counters *Counters
 	dropped  *metrics.Counter
+	skipped  *metrics.Counter
+	refused  *limit.Table[netip.Addr] // by limit.Source: lines about refused requests
 	log      *slog.Logger
 	handler  slog.Handler
 
@@ -57,6 +69,7 @@ type Options struct {
 // Open opens the audit log. It returns an error if the file can't be opened.
 func Open(o Options) (*Log, error) {
 	l := &Log{path: o.File, out: o.Out, log: o.Logger, counters: NewCounters(o.Set), dropped: o.Set.GetOrCreateCounter("chatd_audit_dropped_total"),
+		skipped: o.Set.GetOrCreateCounter("chatd_audit_skipped_total"), refused: limit.NewTable[netip.Addr](limit.PerSecond(refusedLines, refusedBurst, time.Now()), maxAddrs, nil),
 		lines: make(chan []byte, queueLines), ended: make(chan struct{})}
 	if l.path != "" {
 		f, err := openFile(l.path)
@@ -101,15 +114,22 @@ func replace(groups []string, a slog.Attr) slog.Attr {
 }
 
 // Add counts an event and queues its line. If the queue is full, the line is
-// dropped, counted, and reported in the other log. It doesn't block.
+// dropped, counted, and reported in the other log. Lines about refused requests have
+// a limit per address; beyond it they are skipped and counted. It doesn't block.
 func (l *Log) Add(e Event) {
 	if l == nil {
 		return
 	}
 	l.counters[e.Action][e.Outcome].Inc()
-	if l.handler != nil {
-		_ = l.handler.Handle(context.Background(), e.record(time.Now())) // queue.Write returns no errors
+	if l.handler == nil {
+		return
 	}
+	now := time.Now()
+	if e.Outcome == Refused && e.Addr.IsValid() && l.refused.Take(limit.Source(e.Addr), now, 1) > 0 {
+		l.skipped.Inc()
+		return
+	}
+	_ = l.handler.Handle(context.Background(), e.record(now)) // queue.Write returns no errors
 }
 
 // record returns the event as a line. What clients choose comes last, so that a

@@ -10,13 +10,13 @@ import "chatd/model/sqldb"
 const (
 	known     = `m.id IN (SELECT value FROM json_each(?))`
 	newer     = `m.id > ?`
-	notCopied = ` AND m.seq > COALESCE((SELECT MAX(seq) FROM messages WHERE conversation_id = ?), 0)`
+	notCopied = ` AND m.seq > COALESCE((SELECT MAX(seq) FROM messages WHERE conversation_id = ? + 0), 0)`
 
 	selectRecent = `SELECT ` + messageColumns + ` FROM recent m WHERE `
 	knownAfter   = selectRecent + known + notCopied + ` AND m.seq > ? ORDER BY m.id`
-	newerAfter   = selectRecent + newer + ` AND m.conversation_id = ?` + notCopied + ` AND m.seq > ? ORDER BY m.id`
+	newerAfter   = selectRecent + newer + ` AND m.conversation_id = ? + 0` + notCopied + ` AND m.seq > ? ORDER BY m.id`
 	knownBefore  = selectRecent + known + notCopied + ` AND m.seq >= ? ORDER BY m.id DESC`
-	newerBefore  = selectRecent + newer + ` AND m.conversation_id = ?` + notCopied + ` AND m.seq < ? AND m.seq >= ? ORDER BY m.id DESC`
+	newerBefore  = selectRecent + newer + ` AND m.conversation_id = ? + 0` + notCopied + ` AND m.seq < ? AND m.seq >= ? ORDER BY m.id DESC`
 
 	traceRecent = ` UNION ALL ` + tracedColumns + ` FROM recent m JOIN users u ON u.id = m.sender_id WHERE (` + known + ` OR ` + newer + `) AND `
 )

@@ -61,7 +61,8 @@ func TestQuotaIsObeyed(t *testing.T) {
 	const quota, cid = 8_640_000, 22 // bytes; 100 per second. Cids count
 	dir := t.TempDir()
 	d := startDaemon(t, dir, "127.0.0.1", "0", "--db", "sqlite:"+filepath.Join(dir, "chat.db"), "--http", "127.0.0.1:0", "--argon2", "8,1,1",
-		"--messages-per-day", "0", "--bytes-per-day", fmt.Sprint(quota))
+		"--messages-per-day", "0", "--bytes-per-day", fmt.Sprint(quota),
+		"--bytes-per-sec-per-conn", "0", "--bytes-per-sec-per-user", "0") // sent in a moment, so that little is refilled meanwhile
 	addr := d.until(t, `chatd listening.* address=(\S+)`)
 	page := d.until(t, `web client.* url=(\S+)`)
 	a, b := newMember(t, addr, "anna"), newMember(t, addr, "berta")

@@ -36,11 +36,12 @@ type app struct {
 
 	open  atomic.Pointer[client.Conv] // the conversation of the last command that names one; nil at first
 	typed map[int64]time.Time         // when a user's typing was last printed, by ID; for onEvent only
+	reads map[int64]int64             // up to which seq a user is known to have read, by ID; for onRead only
 	now   func() time.Time
 }
 
 func newApp(con *console, opt options) *app {
-	return &app{con: con, opt: opt, table: commands(), typed: map[int64]time.Time{}, now: time.Now}
+	return &app{con: con, opt: opt, table: commands(), typed: map[int64]time.Time{}, reads: map[int64]int64{}, now: time.Now}
 }
 
 // fail prints an error and makes the exit code 1.

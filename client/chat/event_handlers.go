@@ -35,6 +35,7 @@ func (a *app) onState(s client.StateChange) {
 		}
 		a.online.Store(true)
 		if a.welcome.Swap(false) {
+			clear(a.reads) // the user may be another one than before
 			a.showWelcome()
 		} else {
 			a.con.print("reconnected")
@@ -110,7 +111,8 @@ func (a *app) expects(e client.Event) bool {
 }
 
 func (a *app) onRead(r client.Read) {
-	if me, _ := a.c.Me(); r.User != me {
+	if me, _ := a.c.Me(); r.User != me && r.Seq > a.reads[r.User] { // clients may repeat receipts
+		a.reads[r.User] = r.Seq
 		a.con.print("[%d]%s has read up to #%d", r.User, a.convName(client.User(r.User)), r.Seq)
 	}
 }

@@ -83,6 +83,29 @@ func TestScriptDeletedUser(t *testing.T) {
 	contains(t, "stdout", out, "[2]bob (deleted) said: long ago", "user 2 bob (deleted): 7 messages")
 }
 
+// TestReadOnce checks that line mode prints only what a user has newly read. A
+// client may send the same receipt hundreds of times per second.
+func TestReadOnce(t *testing.T) {
+	var out, errs strings.Builder
+	con, err := newConsole(strings.NewReader(""), &out, &errs, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer con.close()
+	a := newApp(con, options{})
+	if a.c, err = client.New(client.Config{Addrs: []string{"127.0.0.1:1"}}); err != nil {
+		t.Fatal(err)
+	}
+	defer a.c.Close()
+	for _, seq := range []int64{4, 4, 3, 5, 4, 5} {
+		a.onRead(client.Read{Conv: client.User(2), User: 2, Seq: seq})
+	}
+	a.onRead(client.Read{Conv: client.User(3), User: 3, Seq: 1})
+	if got, want := out.String(), "[2]2 has read up to #4\n[2]2 has read up to #5\n[3]3 has read up to #1\n"; got != want {
+		t.Errorf("receipts of user 2 up to 4, 4, 3, 5, 4 and 5, and of user 3 up to 1: printed\n%swant\n%s", got, want)
+	}
+}
+
 // TestTyping checks that line mode prints who is typing for friends and for the
 // conversation of the last command, and at most once per second and user. Nobody else
 // can print lines on the user's screen with events, nor can anybody with other kinds of

@@ -11,14 +11,20 @@ import (
 	"chatd/internal/names"
 )
 
-// CheckName checks the name that someone chooses for a user or a group; the
-// decoder has checked its length. The rules are those of names.Check. Names that
-// were chosen under earlier rules stay valid at LOGIN. The error is BadRequest.
-func CheckName(name string) *Error {
-	if err := names.Check(name); err != nil {
-		return Errorf(BadRequest, "%v", err)
+// CheckUserName checks the name that someone chooses for a user; the decoder has
+// checked its length. The rules are those of names.CheckUser. Names that were chosen
+// under earlier rules stay valid at LOGIN. The error is BadRequest.
+func CheckUserName(name string) *Error { return badName(names.CheckUser(name)) }
+
+// CheckGroupName checks the name that someone chooses for a group, as CheckUserName
+// does. The rules are those of names.Check.
+func CheckGroupName(name string) *Error { return badName(names.Check(name)) }
+
+func badName(err error) *Error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	return Errorf(BadRequest, "%v", err)
 }
 
 // NormalizePassword returns the form of a password that is hashed: that of the

@@ -8,14 +8,23 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// CheckName applies the rules of package names, and errors have errno 4.
-func TestCheckName(t *testing.T) {
-	if err := CheckName("zhang san"); err != nil {
-		t.Errorf(`CheckName("zhang san") = %v, want nil`, err)
+// The rules for names are those of package names, which has more of them for users.
+// Errors have errno 4.
+func TestCheckNames(t *testing.T) {
+	for what, check := range map[string]func(string) *Error{"CheckUserName": CheckUserName, "CheckGroupName": CheckGroupName} {
+		if err := check("zhang san"); err != nil {
+			t.Errorf(`%s("zhang san") = %v, want nil`, what, err)
+		}
+		const want = "a name must not consist of digits only"
+		if err := check("123"); err == nil || err.Errno != BadRequest || err.Message != want {
+			t.Errorf(`%s("123") = %v, want %q (errno %d)`, what, err, want, BadRequest)
+		}
 	}
-	const want = "a name must not consist of digits only"
-	if err := CheckName("123"); err == nil || err.Errno != BadRequest || err.Message != want {
-		t.Errorf(`CheckName("123") = %v, want %q (errno %d)`, err, want, BadRequest)
+	if err := CheckUserName("Ann (deleted)"); err == nil || err.Errno != BadRequest {
+		t.Errorf(`CheckUserName("Ann (deleted)") = %v, want errno %d`, err, BadRequest)
+	}
+	if err := CheckGroupName("Go: news (weekly)"); err != nil {
+		t.Errorf(`CheckGroupName("Go: news (weekly)") = %v, want nil`, err)
 	}
 }
 

@@ -8,7 +8,9 @@ import (
 
 // REG refuses names that can deceive: invalid ones with errno 4, and those that
 // look like another user's in another script, or like a reserved name, with errno
-// 1 like a taken one. Group names follow the same rules, but need not be unique.
+// 1 like a taken one. So are names that imitate a client's remark beside a name, such
+// as "(deleted)", or its word for the user. Group names need not be unique, and may
+// have brackets and colons; the other rules hold for them, too.
 func TestDeceptiveNames(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -19,7 +21,14 @@ func TestDeceptiveNames(t *testing.T) {
 	w.refused(proto.Refused, reg("\u0421\u041e\u0421\u0410"))
 	w.refused(proto.Refused, reg("Admin"))
 	w.refused(proto.Refused, reg("adrnin"))
+	w.refused(proto.Refused, reg("You"))
+	w.refused(proto.Refused, reg("YOU!"))
+	w.refused(proto.Refused, reg("我"))
 	w.refused(proto.BadRequest, reg("coca\u3164"))
+	w.refused(proto.BadRequest, reg("coca (deleted)"))
+	w.refused(proto.BadRequest, reg("coca: hi"))
+	w.refused(proto.BadRequest, reg("coca ✅"))
+	w.refused(proto.BadRequest, reg("c\u0336oca"))
 	w.refused(proto.BadRequest, reg("co\u0441a"))
 	w.ok(reg("cola"))
 	w.ok(obj{"msgid": proto.LOGIN, "name": "cola", "password": secret})
@@ -27,6 +36,7 @@ func TestDeceptiveNames(t *testing.T) {
 	w.ok(group("coca"))
 	w.ok(group("\u0441\u043e\u0441\u0430"))
 	w.ok(group("Admin"))
+	w.ok(group("coca: news (weekly) ✅"))
 	w.refused(proto.BadRequest, group("coca\u3164"))
 	w.refused(proto.BadRequest, group("co\u0441a"))
 }
@@ -35,9 +45,10 @@ func TestDeceptiveNames(t *testing.T) {
 func TestOldNamesStayValid(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
-	const old = "al\u200cice  \u3164"
-	n.users(old)
-	n.dial().ok(obj{"msgid": proto.LOGIN, "name": old, "password": secret})
+	for _, old := range []string{"al\u200cice  \u3164", "you", "alice: (✅)"} {
+		n.users(old)
+		n.dial().ok(obj{"msgid": proto.LOGIN, "name": old, "password": secret})
+	}
 }
 
 // A password is the same in NFC and NFD: at REG, LOGIN and PASSWORD.

@@ -33,10 +33,15 @@ type app struct {
 	online   atomic.Bool // logged in, even if currently reconnecting
 	welcome  atomic.Bool // show the welcome after the next login
 	quitting bool        // quit was entered
+
+	open  atomic.Pointer[client.Conv] // the conversation of the last command that names one; nil at first
+	typed map[int64]time.Time         // when a user's typing was last printed, by ID; for onEvent only
+	reads map[int64]int64             // up to which seq a user is known to have read, by ID; for onRead only
+	now   func() time.Time
 }
 
 func newApp(con *console, opt options) *app {
-	return &app{con: con, opt: opt, table: commands()}
+	return &app{con: con, opt: opt, table: commands(), typed: map[int64]time.Time{}, reads: map[int64]int64{}, now: time.Now}
 }
 
 // fail prints an error and makes the exit code 1.
@@ -233,8 +238,16 @@ func (a *app) findGroup(s string) (proto.Group, error) {
 	return proto.Group{}, fmt.Errorf("you're not in a group named %q", s)
 }
 
-// findConversation finds a conversation by a user's name or ID, a group's name,
-// or g and a group's ID, as in g5. It also returns the conversation's name.
+// openConversation opens a conversation, which it finds by a user's name or ID, a
+// group's name, or g and a group's ID, as in g5. It also returns the conversation's
+// name.
+func (a *app) openConversation(ctx context.Context, s string) (conv client.Conv, name string, err error) {
+	if conv, name, err = a.findConversation(ctx, s); err == nil {
+		a.open.Store(&conv)
+	}
+	return conv, name, err
+}
+
 func (a *app) findConversation(ctx context.Context, s string) (client.Conv, string, error) {
 	if id, err := strconv.ParseInt(strings.TrimPrefix(s, "g"), 10, 64); err == nil && strings.HasPrefix(s, "g") {
 		return client.Group(id), a.convName(client.Group(id)), nil

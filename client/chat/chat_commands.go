@@ -50,10 +50,11 @@ func (a *app) groupChat(ctx context.Context, args []string) error {
 	return a.send(ctx, client.Group(g.ID), g.GroupName, args[1])
 }
 
-// send sends a message. With piped input it blocks until the message is stored,
+// send opens a conversation and sends a message to it. With piped input it blocks until the message is stored,
 // so that the lines of a script take effect in order. On a terminal it returns
 // at once, and the outcome is printed later.
 func (a *app) send(ctx context.Context, conv client.Conv, name, text string) error {
+	a.open.Store(&conv)
 	if !a.con.terminal {
 		r, err := a.c.Send(ctx, conv, text)
 		if err == nil {
@@ -253,7 +254,7 @@ func (a *app) history(ctx context.Context, args []string) error {
 	}
 	ctx, cancel := withTimeout(ctx)
 	defer cancel()
-	conv, name, err := a.findConversation(ctx, args[0])
+	conv, name, err := a.openConversation(ctx, args[0])
 	if err != nil {
 		return err
 	}
@@ -273,7 +274,7 @@ func (a *app) history(ctx context.Context, args []string) error {
 func (a *app) read(ctx context.Context, args []string) error {
 	ctx, cancel := withTimeout(ctx)
 	defer cancel()
-	conv, name, err := a.findConversation(ctx, args[0])
+	conv, name, err := a.openConversation(ctx, args[0])
 	if err != nil {
 		return err
 	}
@@ -285,7 +286,7 @@ func (a *app) read(ctx context.Context, args []string) error {
 func (a *app) typing(ctx context.Context, args []string) error {
 	ctx, cancel := withTimeout(ctx)
 	defer cancel()
-	conv, _, err := a.findConversation(ctx, args[0])
+	conv, _, err := a.openConversation(ctx, args[0])
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"time"
 
 	"chatd/client"
@@ -34,6 +35,7 @@ func (a *app) onState(s client.StateChange) {
 		}
 		a.online.Store(true)
 		if a.welcome.Swap(false) {
+			clear(a.reads) // the user may be another one than before
 			a.showWelcome()
 		} else {
 			a.con.print("reconnected")
@@ -78,20 +80,39 @@ func (a *app) format(m client.Message) text.Safe {
 
 func stamp(t time.Time) string { return t.Local().Format(time.DateTime) }
 
+// typingEvery is how often line mode prints that a user is typing, at most. Clients
+// send the event every few seconds, but may send hundreds per second.
+const typingEvery = time.Second
+
+// onEvent prints that a friend, or somebody in the open conversation, is typing.
+// Anybody may send events, of any kind. Others would only fill the screen.
 func (a *app) onEvent(e client.Event) {
+	if e.Kind != "typing" || !a.expects(e) {
+		return
+	}
+	now := a.now()
+	if last, ok := a.typed[e.From]; ok && now.Sub(last) < typingEvery {
+		return
+	}
+	a.typed[e.From] = now
 	where := text.Safe("")
 	if e.Conv.Group != 0 {
 		where = text.Sprintf(" in %s", a.convName(e.Conv))
 	}
-	if e.Kind == "typing" {
-		a.con.print("[%d]%s is typing%s", e.From, e.Name, where)
-		return
+	a.con.print("[%d]%s is typing%s", e.From, e.Name, where)
+}
+
+// expects reports whether an event is of the open conversation or of a friend.
+func (a *app) expects(e client.Event) bool {
+	if open := a.open.Load(); open != nil && *open == e.Conv {
+		return true
 	}
-	a.con.print("[%d]%s: %s%s %s", e.From, e.Name, e.Kind, where, e.Data)
+	return slices.ContainsFunc(a.c.Friends(), func(f proto.Friend) bool { return f.ID == e.From })
 }
 
 func (a *app) onRead(r client.Read) {
-	if me, _ := a.c.Me(); r.User != me {
+	if me, _ := a.c.Me(); r.User != me && r.Seq > a.reads[r.User] { // clients may repeat receipts
+		a.reads[r.User] = r.Seq
 		a.con.print("[%d]%s has read up to #%d", r.User, a.convName(client.User(r.User)), r.Seq)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"chatd/client"
 	"chatd/proto"
 )
 
@@ -80,6 +81,94 @@ func TestScriptDeletedUser(t *testing.T) {
 		t.Errorf("exit code %d, stderr %q; want %d and nothing", code, errs, exitOK)
 	}
 	contains(t, "stdout", out, "[2]bob (deleted) said: long ago", "user 2 bob (deleted): 7 messages")
+}
+
+// TestReadOnce checks that line mode prints only what a user has newly read. A
+// client may send the same receipt hundreds of times per second.
+func TestReadOnce(t *testing.T) {
+	var out, errs strings.Builder
+	con, err := newConsole(strings.NewReader(""), &out, &errs, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer con.close()
+	a := newApp(con, options{})
+	if a.c, err = client.New(client.Config{Addrs: []string{"127.0.0.1:1"}}); err != nil {
+		t.Fatal(err)
+	}
+	defer a.c.Close()
+	for _, seq := range []int64{4, 4, 3, 5, 4, 5} {
+		a.onRead(client.Read{Conv: client.User(2), User: 2, Seq: seq})
+	}
+	a.onRead(client.Read{Conv: client.User(3), User: 3, Seq: 1})
+	if got, want := out.String(), "[2]2 has read up to #4\n[2]2 has read up to #5\n[3]3 has read up to #1\n"; got != want {
+		t.Errorf("receipts of user 2 up to 4, 4, 3, 5, 4 and 5, and of user 3 up to 1: printed\n%swant\n%s", got, want)
+	}
+}
+
+// TestTyping checks that line mode prints who is typing for friends and for the
+// conversation of the last command, and at most once per second and user. Nobody else
+// can print lines on the user's screen with events, nor can anybody with other kinds of
+// events.
+func TestTyping(t *testing.T) {
+	s := newFakeServer(t)
+	var out, errs strings.Builder
+	con, err := newConsole(strings.NewReader(""), &out, &errs, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer con.close()
+	a := newApp(con, options{})
+	now := time.Unix(1e9, 0)
+	a.now = func() time.Time { return now }
+	if a.c, err = client.New(client.Config{Addrs: []string{s.ln.Addr().String()}}); err != nil {
+		t.Fatal(err)
+	}
+	defer a.c.Close()
+	if err := a.c.Login(t.Context(), "alice", "secret:1"); err != nil {
+		t.Fatal(err)
+	}
+	typing := func(conv client.Conv, from int64) client.Event {
+		return client.Event{Conv: conv, From: from, Name: "someone", Kind: "typing"}
+	}
+	for _, c := range []struct {
+		what  string
+		event client.Event
+		later time.Duration // since the event before it
+		open  string        // the argument of the command history before it
+		want  string
+	}{
+		{"a friend", typing(client.User(2), 2), 0, "", "[2]someone is typing"},
+		{"the friend again, too early", typing(client.User(2), 2), time.Second - 1, "", ""},
+		{"the friend a second after the first time", typing(client.User(2), 2), 1, "", "[2]someone is typing"},
+		{"a friend's other event", client.Event{Conv: client.User(2), From: 2, Name: "bob", Kind: "error", Data: "call me"}, time.Second, "", ""},
+		{"a stranger", typing(client.User(7), 7), time.Second, "", ""},
+		{"a stranger in a group that isn't open", typing(client.Group(5), 7), 0, "", ""},
+		{"a member of the open group", typing(client.Group(5), 7), 0, "golang", "[7]someone is typing in golang"},
+		{"another member in the same second", typing(client.Group(5), 8), 0, "", "[8]someone is typing in golang"},
+		{"the user of the open conversation, who isn't a friend", typing(client.User(7), 7), time.Second, "7", "[7]someone is typing"},
+		{"a member of the group that was open before", typing(client.Group(5), 8), time.Second, "", ""},
+	} {
+		if c.open != "" {
+			if err := a.history(t.Context(), []string{c.open}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		now = now.Add(c.later)
+		out.Reset()
+		a.onEvent(c.event)
+		if got := strings.TrimSuffix(out.String(), "\n"); got != c.want {
+			t.Errorf("event of %s: printed %q, want %q", c.what, got, c.want)
+		}
+	}
+	if err := a.chat(t.Context(), []string{"9", "hello"}); err != nil {
+		t.Fatal(err)
+	}
+	out.Reset()
+	a.onEvent(typing(client.User(9), 9))
+	if got, want := out.String(), "[9]someone is typing\n"; got != want {
+		t.Errorf("event of a user after a message to them: printed %q, want %q", got, want)
+	}
 }
 
 // TestScriptFailures checks that each failed command prints one line on stderr

@@ -20,7 +20,7 @@ func TestScript(t *testing.T) {
 		}
 	}
 	for _, name := range s.people {
-		if proto.CheckName(name) != nil {
+		if proto.CheckUserName(name) != nil {
 			t.Errorf("the server refuses the user name %q", name)
 		}
 	}

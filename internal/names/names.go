@@ -29,8 +29,53 @@ const (
 	maxMarks = 4
 )
 
-// Check returns an error unless name may be chosen as the name of a user or a
-// group. It doesn't check the length. Its rules are in docs/protocol.md.
+// CheckUser returns an error unless name may be chosen as the name of a user. Its
+// rules are those of Check and more, because clients show remarks and signs beside
+// user names: nobody can be called "Ann (deleted)" or "Ann ✓".
+func CheckUser(name string) error {
+	if err := Check(name); err != nil {
+		return err
+	}
+	for _, r := range norm.NFC.String(name) {
+		switch {
+		case separates(r):
+			return fmt.Errorf("a user name must not contain %q (%U): it has no colons or brackets", r, r)
+		case strings.ContainsRune(badges, r):
+			return fmt.Errorf("a user name must not contain %q (%U): it has no check marks, locks or shields", r, r)
+		case strikes(r):
+			return fmt.Errorf("a user name must not contain a character that strikes through others, got %U", r)
+		}
+	}
+	return nil
+}
+
+// badges lists the signs that clients use for what is verified or secure, and
+// symbols that look like them.
+const badges = "√☑✅✓✔🗸🗹🮱\U00010102⛨🔏🔐🔒🔓🛡"
+
+// separates reports whether r is a colon or a bracket, or looks like one. Quotation
+// marks aren't brackets. Letters and marks such as the visarga of Devanagari may look
+// like colons: names need them.
+func separates(r rune) bool {
+	switch {
+	case !unicode.In(r, unicode.P, unicode.S):
+		return false
+	case unicode.In(r, unicode.Ps, unicode.Pe) && !unicode.Is(unicode.Quotation_Mark, r):
+		return true
+	}
+	return strings.ContainsAny(skeleton(string(r)), ":()[]{}<>")
+}
+
+// strikes reports whether r is a combining character that is drawn over the one
+// before it, in texts of any script. Check refuses most of them.
+func strikes(r rune) bool {
+	const overlay = 1 // the canonical combining class
+	return unicode.Is(unicode.Inherited, r) && norm.NFD.PropertiesString(string(r)).CCC() == overlay
+}
+
+// Check returns an error unless name may be chosen as the name of a group.
+// CheckUser has more rules for users. It doesn't check the length. The rules are in
+// docs/protocol.md.
 func Check(name string) error {
 	if !utf8.ValidString(name) {
 		return fmt.Errorf("a name must be valid UTF-8")

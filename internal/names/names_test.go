@@ -86,6 +86,45 @@ func TestCheckRefuses(t *testing.T) {
 	}
 }
 
+// User names stand in front of texts, and beside signs and remarks of clients. Nobody
+// can choose one that imitates these: "Ann (deleted)", "Ann ✔", "bob: hi". Names of
+// groups may have such characters.
+func TestCheckUser(t *testing.T) {
+	for _, name := range []string{
+		"bob: hi", "bob\u2236 hi", "bob\ua789 hi", // colons, and what looks like them
+		"Ann (deleted)", "Ann [1]", "{Ann}", "<Ann>", ":)", "Ann【admin】", "Ann〔1〕", "⟨Ann⟩", "‹Ann›", "≮Ann", "❨Ann❩",
+		"Ann ✓", "Ann ✔", "☑ Ann", "Ann ✅", "Ann 🗸", "Ann 🗹", "Ann √", "Ann 🮱", "🔏 Ann", "🔐 Ann", "🔒 Ann", "🔓 Ann", "🛡 Ann", "⛨ Ann",
+		"A\u0336n\u0336n\u0336", "A\u0334nn", // struck through
+	} {
+		if err := Check(name); err != nil {
+			t.Errorf("Check(%+q) = %v, want nil: a group may have this name", name, err)
+		}
+		if err := CheckUser(name); err == nil {
+			t.Errorf("CheckUser(%+q) accepts a name that imitates a remark or sign of a client, want an error", name)
+		}
+	}
+	for name, want := range map[string]string{
+		"bob: hi":   `a user name must not contain ':' (U+003A): it has no colons or brackets`,
+		"Ann ✔":     `a user name must not contain '✔' (U+2714): it has no check marks, locks or shields`,
+		"A\u0336nn": `a user name must not contain a character that strikes through others, got U+0336`,
+		// Other characters that strike through are refused in names of groups, too.
+		"A\u0335nn": "a name must not contain '\u0335' (U+0335), which is a technical or obsolete character",
+		"A\u0337nn": "a name must not contain '\u0337' (U+0337), which is a technical or obsolete character",
+		"A\u0338nn": "a name must not contain '\u0338' (U+0338), which is a technical or obsolete character",
+		"A\u20e0nn": "a name must not contain '\u20e0' (U+20E0), which is a technical or obsolete character",
+		"a\tb":      "a name must not contain control or format characters, got U+0009",
+	} {
+		if err := CheckUser(name); err == nil || err.Error() != want {
+			t.Errorf("CheckUser(%+q) = %v, want %q", name, err, want)
+		}
+	}
+	for _, name := range []string{"Ann 🎉", "O'Brien", "user_1.x", "Jean-Luc", "名無しさん@カナダ", "“Ann” „Bo“ «Cy»", "「花」", "दुःख", "Łukasz", "Øystein", "đ", "Nguyễn Thị Ánh", "Ann ★", "a;b", "שָׁלוֹם", "a≠b"} {
+		if err := CheckUser(name); err != nil {
+			t.Errorf("CheckUser(%q) = %v, want nil", name, err)
+		}
+	}
+}
+
 // alike reports whether names look alike and belong to different scripts.
 func alike(a, b string) bool {
 	x, y := LookOf(a), LookOf(b)
@@ -143,6 +182,13 @@ func TestReserved(t *testing.T) {
 		"admin✓": "admin", "★admin★": "admin", "👮 admin": "admin", "admin.": "admin", "a d m i n": "admin", "adṃin": "admin", "ad-m\u0336in": "admin", "(Support)": "Support",
 	} {
 		if got := r.Find(name); got != want {
+			t.Errorf("Find(%q) = %q, want %q", name, got, want)
+		}
+	}
+	// The default list has clients' words for the user.
+	self := NewReserved([]string{"you", "我"})
+	for name, want := range map[string]string{"You": "you", "YOU": "you", "you.": "you", "Y0u": "you", "我": "我", "Youssef": "", "young": "", "我们": ""} {
+		if got := self.Find(name); got != want {
 			t.Errorf("Find(%q) = %q, want %q", name, got, want)
 		}
 	}

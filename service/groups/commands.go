@@ -32,7 +32,7 @@ type Commands struct {
 // only member. The caller has checked the lengths of name and desc. Errors: those
 // of Store.CreateGroup, and BadRequest if the name is invalid.
 func (g *Commands) Create(t Off, by session.Actor, name, desc string) (id int64, err error) {
-	if err := proto.CheckName(name); err != nil {
+	if err := proto.CheckGroupName(name); err != nil {
 		return 0, err
 	}
 	a, err := g.store.CreateGroup(t, by.User, name, desc, g.cfg.MaxGroups)

@@ -55,7 +55,7 @@ func (l *Logins) checkReg(t Turn, c *conn, r *proto.Request) (guess *limits.Gues
 	case l.cfg.Registration == RegistrationInvite && r.Code == "":
 		return nil, errNeedsCode
 	}
-	if err := proto.CheckName(r.Name); err != nil {
+	if err := proto.CheckUserName(r.Name); err != nil {
 		return nil, err
 	}
 	if err := CheckPassword(r.Password); err != nil {

@@ -14,7 +14,7 @@ import (
 // Config holds the settings of logins.
 type Config struct {
 	Registration  string   `group:"security" name:"registration" default:"open" placeholder:"WHO" enum:"open,invite,off" common:"" help:"Who may register: open (anyone), invite (users with a code made by chatd invite) or off (nobody)."`
-	ReservedNames []string `group:"security" name:"reserved-names" default:"admin,administrator,chatd,moderator,operator,root,security,server,staff,support,system" placeholder:"NAME,…" help:"Names that can't be registered, nor names that look like them. Empty: none."`
+	ReservedNames []string `group:"security" name:"reserved-names" default:"admin,administrator,chatd,moderator,operator,root,security,server,staff,support,system,you,我" placeholder:"NAME,…" help:"Names that can't be registered, nor names that look like them. Empty: none."`
 
 	MaxDevices int    `group:"limits" name:"max-devices" default:"8" placeholder:"N" help:"Devices per user. A login from one more device logs out the least recently used one."`
 	Argon2     Argon2 `group:"security" name:"argon2" env:"CHATD_ARGON2" default:"19456,2,1" placeholder:"KIB,T,P" help:"Cost of password hashing: memory in KiB, passes, threads. Load tests use 8,1,1."`

@@ -2,7 +2,7 @@
 
 const tooLong = '消息太长（最多约 1 万个汉字），请分成几条发送';
 const blocksYou = '对方已将你拉黑';
-const badName = '名称中含有看不见的字符，请重新输入';
+const badName = '名称中含有不允许的字符，请重新输入';
 const noUser = '用户不存在';
 const noGroup = '群聊不存在，请检查群 ID';
 const deleted = '这个群已解散';

@@ -4,7 +4,7 @@
 const many = (n, one, other) => `${n} ${n === 1 ? one : other}`;
 
 const tooLong = 'This message is too long (at most about 32,000 letters). Send it in parts.';
-const badName = 'This name contains invisible characters. Remove them.';
+const badName = 'This name has characters that aren’t allowed.';
 const noUser = 'This user doesn’t exist.';
 const noGroup = 'No group has this ID.';
 const deleted = 'This group was deleted.';

@@ -12,11 +12,14 @@ const pattern = /\bhttps?:\/\/[^\s<>"'`{}|\\^\p{Script=Han}\p{Script=Hiragana}\p
 const cjk = '\\p{Script=Han}\\p{Script=Hiragana}\\p{Script=Katakana}\\p{Script=Hangul}';
 const plain = new RegExp(`^https?://(([-\\w]+|[${cjk}]+)(\\.|(?=[/:?#]|$)))+(:\\d+)?(?![^/?#])[^\\p{DI}\\p{Bidi_C}]*$`, 'iu');
 
-/** Splits words into pieces: { text }, and { text, href } for links. */
+/** Splits words into pieces: { text }, and { text, href } for links. Only the first 100
+ * links are parsed: thousands would delay the page. */
 export function pieces(words) {
   const all = [];
   let done = 0;
+  let left = 100;
   for (const match of words.matchAll(pattern)) {
+    if (!left--) break;
     const link = trim(match[0]);
     const href = address(link);
     if (!href) continue;

@@ -86,6 +86,19 @@ test('a long text with many brackets is split in linear time', () => {
   }
 });
 
+test('only the first 100 links of a message become links', () => {
+  // A message of 32 KiB has space for thousands, which take a quarter of a second to
+  // parse and show. An invalid one takes as long, so it counts, too.
+  for (const [link, want] of [['https://a.example', 100], ['https://[', 0]]) {
+    const words = `${link} `.repeat(100);
+    const text = `${words}${words}https://last.example!`;
+    const all = pieces(text);
+    equal(all.map((piece) => piece.text).join(''), text, `text of 201 links, most of them ${link}`);
+    equal(all.filter((piece) => piece.href).length, want, `number of links of 201, most of them ${link}`);
+  }
+  equal(pieces('https://a.example '.repeat(100)).filter((piece) => piece.href).length, 100, 'number of links of 100');
+});
+
 test('messages are grouped by sender, time and day', () => {
   const at = new Date(2026, 2, 28, 23, 55).getTime();
   const said = (seq, from, minutes) => ({ seq, from, cid: `c${seq}`, time: at + minutes * 60_000 });

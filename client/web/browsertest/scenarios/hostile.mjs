@@ -13,7 +13,7 @@ const bodies = [
 ];
 
 export default async function hostile({ person, data }) {
-  const eve = await person('<img src=x onerror=alert(11)>');
+  const eve = await person('" onload="alert`11`" x="&lt;b&gt;');
   const bob = await person('bob');
   await eve.register();
   await bob.register();
@@ -21,6 +21,12 @@ export default async function hostile({ person, data }) {
   for (const body of bodies) await eve.write(body);
   await eve.reads(...bodies);
   await eve.marked('sent');
+  const group = '<img src=x onerror=alert(12)>'; // a name that only groups may have
+  await bob.menu('New chat', 'New group');
+  await bob.page.getByLabel('Group name').fill(group);
+  await bob.page.getByLabel('Description').fill(group);
+  await bob.button('Create').click();
+  await bob.composer(group).waitFor();
   await bob.enter(eve.name);
   await bob.reads(...bodies);
 

@@ -7,7 +7,7 @@ const phone = { viewport: { width: 360, height: 640 }, isMobile: true, hasTouch:
 
 export default async function narrow({ person }) {
   const alice = await person('alice', phone);
-  const bob = await person('a name of fifty letters, as long as a name may be)');
+  const bob = await person('a name of fifty letters, as long as a name may be!');
   const fits = async (where) => {
     let what;
     await until(`${where} fits the screen`, async () => !(what = await tooWide()).length).catch(() => {

@@ -2,6 +2,8 @@ package model
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 )
@@ -99,6 +101,21 @@ func (db *DB) SetRead(user, conv, seq int64) {
 		c.reads[user] = struct{}{}
 		c.mu.Unlock()
 	}
+}
+
+// ReadUpTo returns up to which seq a user has read a conversation, including what this
+// process hasn't written yet. It returns 0 if the user isn't a member. It blocks.
+func (db *DB) ReadUpTo(ctx context.Context, user, conv int64) (int64, error) {
+	pending := db.cursors.value(user, cursorKey{kind: readSeq, conv: conv}) // before the read
+	var seq int64
+	err := db.get(ctx, &seq, `SELECT read_seq FROM members WHERE conversation_id = ? AND user_id = ?`, conv, user)
+	if errors.Is(err, ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read up to where user %d has read conversation %d: %w", user, conv, err)
+	}
+	return max(seq, pending), nil
 }
 
 // several reports whether several processes may serve clients from this store.

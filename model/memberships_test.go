@@ -93,6 +93,11 @@ func TestMemberships(t *testing.T) {
 			if l := h.memberships(u[0], "phone"); !slices.Equal(l, wanted) {
 				t.Errorf("with cursors %s: Memberships = %+v, want %+v", when, l, wanted)
 			}
+			for conv, seq := range map[int64]int64{g: 2, pair.Conv: 0, g + 1000: 0} {
+				if got, err := h.ReadUpTo(ctx, u[0], conv); err != nil || got != seq {
+					t.Errorf("with cursors %s: ReadUpTo of conversation %d = %d (error %v), want %d", when, conv, got, err, seq)
+				}
+			}
 			switch when {
 			case "pending":
 				want(t, h.Flush(ctx, u[0]), nil)

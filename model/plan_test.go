@@ -28,6 +28,7 @@ func frequentQueries(db *harness) []string {
 	_, _ = db.PageBefore(ctx, 1, 0, 0, 1, 1)
 	_, _ = db.VisibleRange(ctx, 1, 1, 0)
 	_, _ = db.VisibleRange(ctx, 1, 0, 2)
+	_, _ = db.ReadUpTo(ctx, 1, 1)
 	_, _ = db.Memberships(ctx, 1, "x")
 	_, _, _ = db.Conversations(ctx, 1, 0, 1)
 	_, _ = db.BlockersAmong(ctx, 1, []int64{2, 3})

@@ -75,6 +75,7 @@ func serve(tb testing.TB, change ...func(*setup)) *node {
 	cfg.service.Limits.FramesPerSecPerUser, cfg.service.Limits.BytesPerSecPerUser = 0, 0 // only the tests of limits set them
 	cfg.service.Limits.AnswersPerSecPerUser = 0
 	cfg.service.Limits.LoginsPerSecPerAddr, cfg.service.Limits.PasswordsPerSecPerAddr, cfg.service.Limits.LoginsPerSecPerUser = 0, 0, 0
+	cfg.service.Limits.RegistrationsPerDayPerAddr = 0
 	cfg.service.Limits.FailedLoginsPerAddr, cfg.service.Limits.FailedLoginsPerAccountAddr, cfg.service.Limits.FailedLoginsPerAccount = 0, 0, 0
 	cfg.service.Login.Argon2.Params = cheap
 	cfg.service.DrainSpread = 0

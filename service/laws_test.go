@@ -577,3 +577,76 @@ func TestNeverReads(t *testing.T) {
 	b = n.login(ids[1], obj{"ack": true})
 	b.has(with(ids[0]), 1, sent)
 }
+
+// A read receipt is pushed only if the user has not read as far before, also after a
+// restart, and whether or not there have been messages since. Otherwise the peer and the
+// user's other devices would be told that less was read.
+func TestReadReceiptsOnlyRise(t *testing.T) {
+	t.Parallel()
+	n := serve(t)
+	ids := n.users("anna", "berta")
+	g := n.group(ids...)
+	a, b := n.login(ids[0]), n.login(ids[1])
+	for range 4 {
+		a.say(with(ids[1]), "x")
+		a.say(in(g), "x")
+	}
+	b.has(with(ids[0]), 1, 4)
+	b.has(in(g), 1, 4)
+	read := func(c conv, seqs ...int64) {
+		t.Helper()
+		for _, seq := range seqs {
+			b.send(c.receipt(seq, obj{"read": true}))
+		}
+		b.barrier()
+	}
+	read(with(ids[0]), 3)
+	read(in(g), 3)
+	a.op(proto.RECEIPT)
+	n.stop()
+
+	n = start(t, n.cfg)
+	a, b = n.login(ids[0]), n.login(ids[1])
+	b2 := n.login(ids[1], obj{"device": "two"})
+	none := func(when string) {
+		t.Helper()
+		for _, w := range []*wire{a, b2} {
+			w.barrier()
+			for _, f := range w.stash {
+				if f.op() == proto.RECEIPT {
+					t.Fatalf("%s: user %d got %v, want no RECEIPT: the user has read up to there before", when, w.id, f)
+				}
+			}
+		}
+	}
+	rises := func(when string, c conv, seq int64) {
+		t.Helper()
+		read(c, seq)
+		for _, w := range []*wire{a, b2} {
+			if w == a && c.group != 0 {
+				continue
+			}
+			if f := w.op(proto.RECEIPT); f.int("seq") != seq {
+				t.Errorf("%s: user %d got %v, want seq %d", when, w.id, f, seq)
+			}
+		}
+		read(c, seq, seq-1)
+		none(when + ", again")
+	}
+	read(with(ids[0]), 2, 3, 1, 3)
+	none("quiet pair")
+	rises("quiet pair", with(ids[0]), 4)
+	read(in(g), 2, 3, 1, 3)
+	none("group")
+	rises("group", in(g), 4)
+	n.stop()
+
+	n = start(t, n.cfg)
+	a, b = n.login(ids[0]), n.login(ids[1])
+	b2 = n.login(ids[1], obj{"device": "two"})
+	a.say(with(ids[1]), "x")
+	b.upTo(with(ids[0]), 5)
+	read(with(ids[0]), 2, 4, 3, 4)
+	none("pair with a new message")
+	rises("pair with a new message", with(ids[0]), 5)
+}

@@ -354,7 +354,11 @@ func TestAbuseLockout(t *testing.T) {
 func (n *node) behind(addr string) *wire {
 	n.tb.Helper()
 	w := n.dial()
-	w.write([]byte("PROXY TCP4 " + addr + " 127.0.0.1 4711 6000\r\n"))
+	to := "TCP4 " + addr + " 127.0.0.1"
+	if strings.Contains(addr, ":") {
+		to = "TCP6 " + addr + " ::1"
+	}
+	w.write([]byte("PROXY " + to + " 4711 6000\r\n"))
 	return w
 }
 
@@ -413,6 +417,55 @@ func TestPasswordsPerAddr(t *testing.T) {
 	}
 	if c := n.limited("passwords"); c != 3 {
 		t.Errorf("passwords counted %d times, want 3", c)
+	}
+}
+
+// An address can register so many users per day. Only registrations that succeed count.
+// IPv6 addresses of one /64 count together, and a trusted proxy has no limit.
+func TestRegistrationsPerAddr(t *testing.T) {
+	t.Parallel()
+	const perDay = 4
+	var now *atomicTime
+	n := serve(t, trustLoopback, func(s *setup) {
+		now = standing(s)
+		s.service.Limits.RegistrationsPerDayPerAddr = perDay
+	})
+	users := 0
+	reg := func() obj {
+		users++
+		return obj{"msgid": proto.REG, "name": fmt.Sprint("user ", users), "password": secret}
+	}
+	full := func(w *wire, wait time.Duration) {
+		t.Helper()
+		f := w.refused(proto.TooFast, reg())
+		if f.int("retry_after_ms") != wait.Milliseconds() || !strings.Contains(f.str("errmsg"), "registrations") {
+			t.Errorf("got %v, want retry_after_ms %d and a text about registrations", f, wait.Milliseconds())
+		}
+	}
+	w := n.behind("2001:db8::1")
+	for i := range perDay {
+		for range 2 * perDay { // these fail
+			w.refused(proto.BadRequest, reg().with(obj{"password": "short"}))
+			if i > 0 {
+				w.refused(proto.Refused, reg().with(obj{"name": "taken"}))
+			}
+		}
+		if i == 0 {
+			w.ok(reg().with(obj{"name": "taken"}))
+			continue
+		}
+		n.behind(fmt.Sprint("2001:db8::", i+1)).ok(reg())
+	}
+	full(n.behind("2001:db8::9"), 24*time.Hour/perDay)
+	n.behind("2001:db8:1::1").ok(reg())
+	for range 2 * perDay { // the proxy itself has no limit
+		n.dial().ok(reg())
+	}
+	now.add(24 * time.Hour / perDay)
+	n.behind("2001:db8::1").ok(reg())
+	full(n.behind("2001:db8::1"), 24*time.Hour/perDay)
+	if c := n.limited("registrations"); c != 2 {
+		t.Errorf("registrations counted %d times, want 2", c)
 	}
 }
 

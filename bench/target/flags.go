@@ -22,7 +22,7 @@ type Flags struct {
 	Nodes   int      `name:"nodes" placeholder:"N" help:"With --spawn cluster: number of nodes (default: 2; crash: 3). User i connects to node i mod N, so pairs talk across nodes."`
 	Chatd   string   `name:"chatd" placeholder:"PATH" help:"chatd program to start (default: the one next to chatbench)."`
 	Args    []string `name:"chatd-arg" sep:"none" placeholder:"ARG" help:"Extra argument for each started node, e.g. --chatd-arg=--sqlite-sync=normal. May be repeated."`
-	Limits  bool     `name:"limits" help:"Start nodes with their default limits instead of --no-limits."`
+	Limits  bool     `name:"limits" help:"Start nodes with their default limits instead of --no-limits, except that on registrations."`
 	MariaDB []string `name:"mariadb-arg" sep:"none" placeholder:"ARG" help:"Extra argument for a started MariaDB, e.g. --mariadb-arg=--innodb-buffer-pool-size=4G. May be repeated. By default the buffer pool has 1 GiB, and each commit is flushed to disk."`
 	Dir     string   `name:"dir" placeholder:"FOLDER" help:"Folder in which to create a temporary folder for the started server's data (default: the system's temporary folder). Choose one on the disk you want to measure."`
 

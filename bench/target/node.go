@@ -17,6 +17,8 @@ func newNode(f *services.Folder, t *Flags, name, store, redis string) (*services
 	flags := []string{"--db", store, "--argon2", "8,1,1", "--log-format", "json"}
 	if !t.Limits {
 		flags = append(flags, "--no-limits")
+	} else { // all users register from one address
+		flags = append(flags, "--registrations-per-day-per-addr", "0")
 	}
 	if redis != "" {
 		flags = append(flags, "--redis", redis, "--node", strings.ReplaceAll(name, " ", "-"))

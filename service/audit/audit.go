@@ -47,6 +47,15 @@ var actionNames = [actions]string{
 // String returns the action's name in the log.
 func (a Action) String() string { return actionNames[a] }
 
+// ofGroup reports whether the action changes a group or its members.
+func (a Action) ofGroup() bool {
+	switch a {
+	case CreateGroup, JoinGroup, LeaveGroup, KickMember, DismissGroup:
+		return true
+	}
+	return false
+}
+
 // Outcome says how an action ended.
 type Outcome int
 

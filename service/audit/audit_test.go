@@ -217,3 +217,42 @@ func TestRefusedLinesHaveALimit(t *testing.T) {
 		}
 	}
 }
+
+// A user can't fill the disk with changes of groups that succeed. They are still counted.
+// Other users' lines aren't missing, nor are the user's about anything else.
+func TestChangesOfGroupsHaveALimit(t *testing.T) {
+	var out bytes.Buffer
+	l := open(t, Options{Out: &out})
+	const events = 5000
+	for i := range events {
+		l.Add(Event{Action: JoinGroup + Action(i%2), User: 7, Group: 3}) // or LeaveGroup
+	}
+	never := []Action{Register, Login, Lockout, NewDevice, DeviceEvicted, Logout, Password, Ban, Unban, Delete, SetPassword}
+	for _, a := range never {
+		for range 200 { // more than the limit
+			l.Add(Event{Action: a, User: 7})
+		}
+	}
+	l.Add(Event{Action: JoinGroup, User: 8, Group: 3})
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Count(out.String(), "user=7 group=3\n")
+	if lines == 0 || lines > events/2 {
+		t.Errorf("%d of %d changes of groups by a user have a line, want some, and at most half of them", lines, events)
+	}
+	if n := l.skipped.Get(); n != uint64(events-lines) {
+		t.Errorf("%d lines are counted as skipped, want %d", n, events-lines)
+	}
+	if n := l.counters[JoinGroup][OK].Get() + l.counters[LeaveGroup][OK].Get(); n != events+1 {
+		t.Errorf("%d changes are counted, want %d", n, events+1)
+	}
+	for _, a := range never {
+		if n := strings.Count(out.String(), "action="+a.String()+" "); n != 200 {
+			t.Errorf("%d of 200 lines with action %s are in the log, want all", n, a)
+		}
+	}
+	if !strings.Contains(out.String(), "user=8") {
+		t.Error("the line of another user is missing")
+	}
+}

@@ -30,6 +30,12 @@ const (
 	refusedBurst = 10 * time.Second // how many seconds' worth at once
 	maxAddrs     = 1 << 16
 
+	// Changes of groups by a user that get a line, per second. A user may make dozens
+	// per second, for example by joining and leaving a group all day.
+	changeLines = 1
+	changeBurst = 100 * time.Second
+	maxUsers    = 1 << 16
+
 	closeTimeout = 2 * time.Second
 )
 
@@ -41,6 +47,7 @@ type Log struct {
 	dropped  *metrics.Counter
 	skipped  *metrics.Counter
 	refused  *limit.Table[netip.Addr] // by limit.Source: lines about refused requests
+	changes  *limit.Table[int64]      // by user: lines about changes of groups
 	log      *slog.Logger
 	handler  slog.Handler
 
@@ -70,7 +77,8 @@ type Options struct {
 func Open(o Options) (*Log, error) {
 	l := &Log{path: o.File, out: o.Out, log: o.Logger, counters: NewCounters(o.Set), dropped: o.Set.GetOrCreateCounter("chatd_audit_dropped_total"),
 		skipped: o.Set.GetOrCreateCounter("chatd_audit_skipped_total"), refused: limit.NewTable[netip.Addr](limit.PerSecond(refusedLines, refusedBurst, time.Now()), maxAddrs, nil),
-		lines: make(chan []byte, queueLines), ended: make(chan struct{})}
+		changes: limit.NewTable[int64](limit.PerSecond(changeLines, changeBurst, time.Now()), maxUsers, nil),
+		lines:   make(chan []byte, queueLines), ended: make(chan struct{})}
 	if l.path != "" {
 		f, err := openFile(l.path)
 		if err != nil {
@@ -115,7 +123,8 @@ func replace(groups []string, a slog.Attr) slog.Attr {
 
 // Add counts an event and queues its line. If the queue is full, the line is
 // dropped, counted, and reported in the other log. Lines about refused requests have
-// a limit per address; beyond it they are skipped and counted. It doesn't block.
+// a limit per address, and those about changes of groups one per user; beyond it they are
+// skipped and counted. All others are never skipped. It doesn't block.
 func (l *Log) Add(e Event) {
 	if l == nil {
 		return
@@ -125,7 +134,14 @@ func (l *Log) Add(e Event) {
 		return
 	}
 	now := time.Now()
-	if e.Outcome == Refused && e.Addr.IsValid() && l.refused.Take(limit.Source(e.Addr), now, 1) > 0 {
+	var wait time.Duration
+	switch {
+	case e.Outcome == Refused && e.Addr.IsValid():
+		wait = l.refused.Take(limit.Source(e.Addr), now, 1)
+	case e.Outcome != Refused && e.Action.ofGroup():
+		wait = l.changes.Take(e.User, now, 1)
+	}
+	if wait > 0 {
 		l.skipped.Inc()
 		return
 	}

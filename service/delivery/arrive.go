@@ -80,6 +80,7 @@ func (l *TopicsOnLoop) setCursors(t Turn, ss *session.Session, memberships []mod
 			continue
 		}
 		cu.sent = max(cu.sent, p.Delivered)
+		cu.read, cu.readAt = max(cu.read, p.Read), t.Now().Unix()
 		cu.arrived, cu.saved = cu.sent, cu.sent
 		cu.backlog = sent[i] < tp.last || unheard && p.Group != 0
 	}

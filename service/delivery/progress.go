@@ -114,19 +114,21 @@ func (l *TopicsOnLoop) quiet(t Turn, tp *topicOnLoop) bool {
 }
 
 // Receipt stores the session's delivered cursor in a conversation. If read is
-// set and the read cursor has moved, it returns the conversation and the new
-// read cursor, which the caller has to store; otherwise upTo is 0. ok is false
-// if this loop has no topic of the conversation: nothing was stored then.
+// set and the user may not have read so far before, it returns the conversation and the
+// new read cursor; otherwise upTo is 0. If known is set, the read cursor has risen: the
+// caller has to store and announce it. Otherwise the caller has to read the stored one
+// first, and call RaiseRead. ok is false if this loop has no topic of the conversation:
+// nothing was stored then.
 //
 // What a user has read, the device may have from SYNC. So a read receipt moves the
 // delivered cursor no further than what the session was sent: it must still get
 // the messages before the one that was read. During a backlog, that is so for other
 // receipts, too, because the device may have the message from its own ACK; the
 // cursor then moves to what the receipt said as the backlog is sent.
-func (l *TopicsOnLoop) Receipt(t Turn, ss *session.Session, group, peer, seq int64, read bool) (conv, upTo int64, ok bool) {
+func (l *TopicsOnLoop) Receipt(t Turn, ss *session.Session, group, peer, seq int64, read bool) (conv, upTo int64, known, ok bool) {
 	tp := l.topicOf(t, ss.User, group, peer)
 	if tp == nil || !l.users[ss.User].in(t, tp) {
-		return 0, 0, false
+		return 0, 0, false, false
 	}
 	seq = min(seq, tp.last)
 	cu := tp.cursor(t, ss)
@@ -141,9 +143,47 @@ func (l *TopicsOnLoop) Receipt(t Turn, ss *session.Session, group, peer, seq int
 		l.d.store.SetDelivered(ss.User, ss.Device, tp.conv, delivered)
 		cu.saved = max(cu.saved, delivered)
 	}
-	if read && seq > cu.read {
-		cu.read = seq
-		return tp.conv, seq, true
+	switch {
+	case !read || seq <= cu.read:
+		return 0, 0, true, true
+	case t.Now().Unix()-cu.readAt > trustRead:
+		return tp.conv, seq, false, true
+	case tp.raiseRead(t, ss.User, seq, 0):
+		return tp.conv, seq, true, true
 	}
-	return 0, 0, true
+	return 0, 0, true, true
+}
+
+// trustRead is for how many seconds a loop uses a read cursor from the store. The user may
+// read further on another loop or node; for so long the node remembers the notice of
+// that, at least: see Sessions.TellOf.
+const trustRead = int64(forgetNotices/time.Second) * 2 / 3
+
+// RaiseRead reports whether the user of a session has read further than before, if that
+// is now up to seq. stored is the read cursor that the store had.
+func (l *TopicsOnLoop) RaiseRead(t Turn, ss *session.Session, conv, seq, stored int64) bool {
+	tp := l.topics[conv]
+	if tp == nil {
+		return seq > stored
+	}
+	if cu := tp.cursor(t, ss); cu != nil {
+		cu.readAt = t.Now().Unix()
+	}
+	return tp.raiseRead(t, ss.User, seq, stored)
+}
+
+// raiseRead is RaiseRead for a topic. It updates the cursors of all sessions of the user.
+func (tp *topicOnLoop) raiseRead(t Turn, user, seq, stored int64) bool {
+	before := stored
+	for i := range tp.cursors {
+		if cu := &tp.cursors[i]; cu.session.User == user {
+			before = max(before, cu.read)
+		}
+	}
+	for i := range tp.cursors {
+		if cu := &tp.cursors[i]; cu.session.User == user {
+			cu.read = max(before, seq)
+		}
+	}
+	return seq > before
 }

@@ -88,7 +88,8 @@ type cursorOnLoop struct {
 	joined  int64   // the user joined after this seq, and must not get messages up to it
 	backlog bool    // messages after sent are read from the log; new ones aren't pushed directly
 	acked   []int64 // seqs after sent that the client has by their ACKs; see noteAcked
-	read    int64   // the highest read receipt
+	read    int64   // up to where the user has read, as far as the loop knows
+	readAt  int64   // when the loop has got that from the store; Unix time, 0: never
 	claimed int64   // the highest receipt for a message after sent; see TopicsOnLoop.Receipt
 
 	// Without receipts, a message counts as delivered once the kernel has

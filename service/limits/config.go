@@ -15,6 +15,7 @@ type Config struct {
 	LoginsPerSecPerAddr        int           `group:"limits" name:"logins-per-sec-per-addr" default:"100" placeholder:"N" help:"Logins per second per address, by token or password. 0: no limit."`
 	LoginsPerSecPerUser        int           `group:"limits" name:"logins-per-sec-per-user" default:"1" placeholder:"N" help:"Logins per second per user, on this node, by token or password. 0: no limit."`
 	PasswordsPerSecPerAddr     int           `group:"limits" name:"passwords-per-sec-per-addr" default:"20" placeholder:"N" help:"Passwords hashed per second per address, for logins, registrations and password changes. 0: no limit."`
+	RegistrationsPerDayPerAddr int           `group:"limits" name:"registrations-per-day-per-addr" default:"100" placeholder:"N" help:"Users registered per day per address, on this node. 0: no limit."`
 	FailedLoginsPerAddr        int           `group:"limits" name:"failed-logins-per-addr" default:"100" placeholder:"N" help:"Wrong passwords per address within --failed-logins-time. 0: no limit."`
 	FailedLoginsPerAccountAddr int           `group:"limits" name:"failed-logins-per-account-addr" default:"10" placeholder:"N" help:"Wrong passwords per account from one address within --failed-logins-time. Logins by token still work. 0: no limit."`
 	FailedLoginsPerAccount     int           `group:"limits" name:"failed-logins-per-account" default:"1000" placeholder:"N" help:"Wrong passwords per account from all addresses within --failed-logins-time. Logins by token still work. 0: no limit."`
@@ -34,7 +35,7 @@ func DefaultConfig() Config {
 func (c *Config) Lift() {
 	c.FramesPerSecPerUser, c.BytesPerSecPerUser, c.LoginsPerSecPerAddr, c.PasswordsPerSecPerAddr = 0, 0, 0, 0
 	c.FailedLoginsPerAddr, c.FailedLoginsPerAccountAddr, c.FailedLoginsPerAccount, c.AbuseWait, c.AnswersPerSecPerUser = 0, 0, 0, 0, 0
-	c.LoginsPerSecPerUser = 0
+	c.LoginsPerSecPerUser, c.RegistrationsPerDayPerAddr = 0, 0
 }
 
 // Bounds of the settings. They catch typos, such as a size without its
@@ -52,6 +53,7 @@ func (c *Config) CheckSettings(p *setting.Problems) {
 	p.Int("logins-per-sec-per-addr", c.LoginsPerSecPerAddr, 0, maxRate)
 	p.Int("logins-per-sec-per-user", c.LoginsPerSecPerUser, 0, maxRate)
 	p.Int("passwords-per-sec-per-addr", c.PasswordsPerSecPerAddr, 0, maxRate)
+	p.Int("registrations-per-day-per-addr", c.RegistrationsPerDayPerAddr, 0, maxRate)
 	p.Int("failed-logins-per-addr", c.FailedLoginsPerAddr, 0, maxRate)
 	p.Int("failed-logins-per-account-addr", c.FailedLoginsPerAccountAddr, 0, maxRate)
 	p.Int("failed-logins-per-account", c.FailedLoginsPerAccount, 0, maxRate)

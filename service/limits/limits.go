@@ -40,6 +40,7 @@ type Limits struct {
 	leftAnswers            *limit.Table[int64] // by user; see Keep
 	leftMissed             *limit.Table[int64] // by user; see Keep
 	logins, passwords      *limit.Table[netip.Addr]
+	registrations          *limit.Table[netip.Addr]
 	userLogins             *limit.Table[int64]
 	failedAddr             *limit.Table[netip.Addr]
 	failedAccount          *limit.Table[Account]
@@ -91,6 +92,7 @@ func New(cfg *Config, m *Metrics, now time.Time) *Limits {
 	l.logins = limit.NewTable[netip.Addr](limit.PerSecond(cfg.LoginsPerSecPerAddr, cfg.Burst, now), maxAddrs, add(m.forgotAddrs))
 	l.userLogins = limit.NewTable[int64](limit.PerSecond(cfg.LoginsPerSecPerUser, cfg.Burst, now), maxLeft, add(m.forgotUsers))
 	l.passwords = limit.NewTable[netip.Addr](limit.PerSecond(cfg.PasswordsPerSecPerAddr, cfg.Burst, now), maxAddrs, add(m.forgotAddrs))
+	l.registrations = limit.NewTable[netip.Addr](limit.Per(cfg.RegistrationsPerDayPerAddr, 24*time.Hour, now), maxAddrs, add(m.forgotAddrs))
 	l.failedAddr = limit.NewTable[netip.Addr](limit.Per(cfg.FailedLoginsPerAddr, cfg.FailedLoginsTime, now), maxAddrs, add(m.forgotAddrs))
 	l.failedAccount = limit.NewTable[Account](limit.Per(cfg.FailedLoginsPerAccount, cfg.FailedLoginsTime, now), maxAccounts, add(m.forgotAccounts))
 	l.failedPair = limit.NewTable[pair](limit.Per(cfg.FailedLoginsPerAccountAddr, cfg.FailedLoginsTime, now), maxPairs, add(m.forgotAccounts))
@@ -189,6 +191,19 @@ func (l *Limits) Login(addr netip.Addr, now time.Time) *Refusal {
 func (l *Limits) Password(addr netip.Addr, now time.Time) *Refusal {
 	return l.take(l.passwords, addr, now, PasswordWork)
 }
+
+// Registration charges a registration to an address. It returns nil, or a refusal if
+// that exceeds the limit. If the registration fails, call Unregistered.
+func (l *Limits) Registration(addr netip.Addr, now time.Time) *Refusal {
+	e := l.take(l.registrations, addr, now, Registrations)
+	if e != nil {
+		e.err.Message = "too many registrations from this address today; try again later"
+	}
+	return e
+}
+
+// Unregistered takes back a call of Registration that returned nil.
+func (l *Limits) Unregistered(addr netip.Addr) { l.registrations.Give(addr, 1) }
 
 func (l *Limits) take(table *limit.Table[netip.Addr], addr netip.Addr, now time.Time, kind Kind) *Refusal {
 	if !addr.IsValid() {

@@ -18,6 +18,7 @@ const (
 	Logins
 	UserLogins
 	PasswordWork
+	Registrations
 	FailedAddr
 	FailedAccount
 	FailedPair
@@ -32,7 +33,7 @@ const (
 )
 
 var kindNames = [kinds]string{UserFrames: "user_frames", UserBytes: "user_bytes", UserAnswers: "user_answers", UserMissed: "user_missed", UserDay: "user_day", ToStranger: "to_stranger", FromStrangers: "from_strangers",
-	BehindRefused: "behind_refused", Logins: "logins", UserLogins: "user_logins", PasswordWork: "passwords",
+	BehindRefused: "behind_refused", Logins: "logins", UserLogins: "user_logins", PasswordWork: "passwords", Registrations: "registrations",
 	FailedAddr: "failed_address", FailedAccount: "failed_account", FailedPair: "failed_account_and_address", ShutOut: "abuse",
 	FullFriends: "friends", FullGroups: "groups", FullMembers: "members", FullDevices: "devices", FullPage: "page", FullLogin: "login_lists"}
 

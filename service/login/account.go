@@ -27,7 +27,7 @@ func (l *Logins) Reg(t Turn, c *conn, r *proto.Request) {
 		c.Refuse(t, a, err)
 		return
 	}
-	name, password, code := r.Name, r.Password, r.Code
+	name, password, code, addr := r.Name, r.Password, r.Code, c.Source(t)
 	session.TryJob(t, c, reactor.SlowLast, func(t Off) (int64, error) {
 		return l.register(t, name, password, code)
 	}, func(t Turn, id int64, err error) {
@@ -37,6 +37,7 @@ func (l *Logins) Reg(t Turn, c *conn, r *proto.Request) {
 			l.guessed(guess, errors.Is(err, errWrongCode), event, t.Now())
 		}
 		if err != nil {
+			l.Limits.Unregistered(addr)
 			c.Refuse(t, a, err)
 			return
 		}
@@ -46,8 +47,9 @@ func (l *Logins) Reg(t Turn, c *conn, r *proto.Request) {
 }
 
 // checkReg checks what needs no database, and charges the registration to the
-// client's address. If it needs a code, it is a guess: a wrong code counts as a wrong
-// password from that address. Otherwise guess is nil.
+// client's address, which Unregistered takes back if it fails. If it needs a code, it is
+// a guess: a wrong code counts as a wrong password from that address. Otherwise guess is
+// nil.
 func (l *Logins) checkReg(t Turn, c *conn, r *proto.Request) (guess *limits.Guess, err error) {
 	switch {
 	case l.cfg.Registration == RegistrationOff:
@@ -61,13 +63,18 @@ func (l *Logins) checkReg(t Turn, c *conn, r *proto.Request) (guess *limits.Gues
 	if err := CheckPassword(r.Password); err != nil {
 		return nil, err
 	}
+	addr := c.Source(t)
+	if refusal := l.Limits.Registration(addr, t.Now()); refusal != nil {
+		return nil, refusal
+	}
 	var refusal *limits.Refusal
 	if l.cfg.Registration == RegistrationInvite {
-		guess, refusal = l.Limits.Guess(c.Source(t), t.Now())
+		guess, refusal = l.Limits.Guess(addr, t.Now())
 	} else {
-		refusal = l.Limits.Password(c.Source(t), t.Now())
+		refusal = l.Limits.Password(addr, t.Now())
 	}
 	if refusal != nil {
+		l.Limits.Unregistered(addr)
 		return nil, refusal
 	}
 	return guess, nil

@@ -34,6 +34,7 @@ type Store interface {
 	Conversations(ctx context.Context, user, before int64, limit int) ([]model.Conversation, bool, error)
 	CountConversations(ctx context.Context, user int64) (int, error)
 	SetDelivered(user int64, device string, conv, seq int64)
+	ReadUpTo(ctx context.Context, user, conv int64) (int64, error)
 	SetRead(user, conv, seq int64)
 }
 

@@ -1,7 +1,6 @@
 package messages
 
 import (
-	"chatd/model"
 	"chatd/model/feed"
 	"chatd/proto"
 	"chatd/reactor"
@@ -13,31 +12,49 @@ import (
 // read cursor.
 func (m *Messages) Receipt(t Turn, c *conn, r *proto.Request) {
 	ss := c.Session(t)
-	if conv, upTo, ok := m.delivery.On(t).Receipt(t, ss, r.GroupID, r.Peer, r.Seq, r.Read); ok {
-		if upTo > 0 {
-			m.readUpTo(t, c, session.Answer(r), feed.Read{Conv: conv, User: ss.User, Peer: r.Peer, Seq: upTo})
-		}
+	conv, upTo, known, ok := m.delivery.On(t).Receipt(t, ss, r.GroupID, r.Peer, r.Seq, r.Read)
+	a, read, seq := session.Answer(r), r.Read, r.Seq
+	switch {
+	case ok && upTo == 0:
+		return
+	case ok && known:
+		m.readUpTo(t, c, a, feed.Read{Conv: conv, User: ss.User, Peer: a.Peer, Seq: upTo})
 		return
 	}
-	a, read, seq := session.Answer(r), r.Read, r.Seq
-	session.RunJob(t, c, reactor.Quick, a, func(t Off) (model.VisibleRange, error) {
-		return m.store.VisibleRange(t, ss.User, a.GroupID, a.Peer)
-	}, func(t Turn, v model.VisibleRange) {
-		if seq = min(seq, v.Last); seq == 0 {
-			return
+	session.RunJob(t, c, reactor.Quick, a, func(t Off) (p position, err error) {
+		if p = (position{conv: conv, seq: upTo}); !ok {
+			v, err := m.store.VisibleRange(t, ss.User, a.GroupID, a.Peer)
+			if err != nil {
+				return p, err
+			}
+			p = position{conv: v.Conv, seq: min(seq, v.Last)}
 		}
-		if read {
+		if read && p.seq > 0 {
+			p.read, err = m.store.ReadUpTo(t, ss.User, p.conv)
+		}
+		return p, err
+	}, func(t Turn, p position) {
+		switch {
+		case p.seq == 0:
+		case !read:
+			m.store.SetDelivered(ss.User, ss.Device, p.conv, p.seq)
+		case m.delivery.On(t).RaiseRead(t, ss, p.conv, p.seq, p.read):
 			// Without a topic, the session has been sent nothing that its device
 			// didn't have before: see TopicsOnLoop.Receipt.
-			m.readUpTo(t, c, a, feed.Read{Conv: v.Conv, User: ss.User, Peer: a.Peer, Seq: seq})
-			return
+			m.readUpTo(t, c, a, feed.Read{Conv: p.conv, User: ss.User, Peer: a.Peer, Seq: p.seq})
 		}
-		m.store.SetDelivered(ss.User, ss.Device, v.Conv, seq)
 	})
 }
 
-// readUpTo stores a read cursor. It notifies the user's other devices and, if
-// the conversation is a pair without a block, the other user.
+// position is where a receipt is in a conversation.
+type position struct {
+	conv, seq int64
+	read      int64 // the read cursor before
+}
+
+// readUpTo stores a read cursor that has risen. It notifies the user's other devices and,
+// if the conversation is a pair without a block, the other user. It does neither if they
+// were told of it before: the user has read as far on another device meanwhile.
 func (m *Messages) readUpTo(t Turn, c *conn, a proto.Response, r feed.Read) {
 	ss := c.Session(t)
 	if ss == nil { // it has ended
@@ -45,8 +62,7 @@ func (m *Messages) readUpTo(t Turn, c *conn, a proto.Response, r feed.Read) {
 	}
 	m.store.SetRead(r.User, r.Conv, r.Seq)
 	about, own, others := readNotices(&r)
-	m.sessions.TellOf(r.User, about, own, ss)
-	if others == nil {
+	if fresh := m.sessions.TellOf(r.User, about, own, ss); !fresh || others == nil {
 		return
 	}
 	blocked, known := m.delivery.On(t).AnyBlock(t, r.User, r.Peer)

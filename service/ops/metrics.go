@@ -59,7 +59,7 @@ func registerBuildInfo(set *metrics.Set, version string) {
 var metricHelp = map[string]string{
 
 	"chatd_audit_dropped_total": "Lines missing from the audit log, because they could not be written, or not fast enough.",
-	"chatd_audit_skipped_total": "Lines about refused requests that are not in the audit log, because an address had too many.",
+	"chatd_audit_skipped_total": "Lines that are not in the audit log, because an address had too many refused requests, or a user too many changes of groups.",
 	"chatd_audit_events_total":  "Events of the audit log, by action and outcome.",
 	"chatd_build_info":          "Always 1. The labels have the versions of chatd and Go.",
 

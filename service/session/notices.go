@@ -67,25 +67,35 @@ func (sh *noticeShard) forget(has func(user int64) bool) {
 }
 
 // TellOf is Tell for a notice that nodes also find in the feed. about says what it is
-// about, and must have a number.
-func (s *Sessions) TellOf(user int64, about bus.About, body []byte, except *Session) {
-	s.TellOfHere(user, about, body, except)
-	s.courier.Publish(bus.User(user), bus.Payload{Push: &bus.Push{Body: body, About: about}})
+// about, and must have a number. It reports false, and tells nobody, if the user's
+// sessions here were sent this notice or a later one about the same.
+func (s *Sessions) TellOf(user int64, about bus.About, body []byte, except *Session) (fresh bool) {
+	if fresh, _ = s.tellHere(user, about, body, except); fresh {
+		s.courier.Publish(bus.User(user), bus.Payload{Push: &bus.Push{Body: body, About: about}})
+	}
+	return fresh
 }
 
 // TellOfHere is like TellOf, but only for sessions on this node. It reports whether it
 // has told any. It does nothing if the user has no session here, or if they were sent this
 // notice or a later one about the same.
 func (s *Sessions) TellOfHere(user int64, about bus.About, body []byte, except *Session) (news bool) {
+	_, news = s.tellHere(user, about, body, except)
+	return news
+}
+
+// tellHere is TellOfHere. fresh reports whether the sessions here weren't sent the notice
+// or a later one before; it is true if there are none.
+func (s *Sessions) tellHere(user int64, about bus.About, body []byte, except *Session) (fresh, news bool) {
 	sessions := s.Sessions(user)
 	if len(sessions) == 0 {
-		return false
+		return true, false
 	}
 	sh := &s.notices.shards[uint64(user)%shardCount]
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if !sh.news(noticeKey{user, about.Subject, about.ID, about.By}, about.Number) {
-		return false
+		return false, false
 	}
 	for _, ss := range sessions {
 		// Changes and sessions of a user are numbered together: the lists of a later
@@ -95,7 +105,7 @@ func (s *Sessions) TellOfHere(user int64, about bus.About, body []byte, except *
 			_ = s.r.Post(ss.Loop, func(t Turn) { ss.Notify(t, body) }) // an error means that the reactor has stopped
 		}
 	}
-	return news
+	return true, news
 }
 
 // ForgetNotices forgets the notices that were sent before the last call but one. Call it

@@ -52,8 +52,8 @@ type Options struct {
 
 	MessagesPerDay        int `group:"limits" name:"messages-per-day" default:"50000" placeholder:"N" help:"Messages that a user may store per day, over all nodes. 0: no limit."`
 	BytesPerDay           int `group:"limits" name:"bytes-per-day" type:"size" default:"64MiB" placeholder:"SIZE" help:"Bytes of messages that a user may store per day, over all nodes. 0: no limit."`
-	MessagesToStranger    int `group:"limits" name:"messages-to-stranger" default:"100" placeholder:"N" help:"Messages that a user may send to someone who has never answered and isn't a friend. 4 KiB of text count as another message. 0: no limit."`
-	MessagesFromStrangers int `group:"limits" name:"messages-from-strangers" default:"1000" placeholder:"N" help:"Messages per day that a user may get from all those together whom the user has never answered and who aren't friends. 4 KiB of text count as another message. 0: no limit."`
+	MessagesToStranger    int `group:"limits" name:"messages-to-stranger" default:"1000" placeholder:"N" help:"Messages that a user may send to someone who has never answered and isn't a friend. 4 KiB of text count as another message. 0: no limit."`
+	MessagesFromStrangers int `group:"limits" name:"messages-from-strangers" default:"5000" placeholder:"N" help:"Messages per day that a user may get from all those together whom the user has never answered and who aren't friends. 4 KiB of text count as another message. 0: no limit."`
 
 	// Shared opens a SQLite database without taking the lock file, so that
 	// operators' commands work while chatd runs.

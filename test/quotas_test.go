@@ -14,8 +14,8 @@ import (
 )
 
 // TestStrangerIsStopped checks that with default limits, an account can't fill the
-// mailbox of somebody who has never written to it: the server stops it after 100
-// messages, or about 400 KiB, and says why. Once the receiver has answered, it may
+// mailbox of somebody who has never written to it: the server stops it after 1,000
+// messages, or about 4 MiB, and says why. Once the receiver has answered, it may
 // go on.
 func TestStrangerIsStopped(t *testing.T) {
 	dir := t.TempDir()
@@ -27,7 +27,7 @@ func TestStrangerIsStopped(t *testing.T) {
 		name string
 		size int // bytes of a message
 		most int // messages that may be stored
-	}{{"short", 100, 100}, {"long", 30 << 10, 15}} {
+	}{{"short", 100, 1000}, {"long", 30 << 10, 150}} {
 		t.Run(c.name, func(t *testing.T) {
 			spammer, victim := newMember(t, addr, c.name+" sender"), newMember(t, addr, c.name+" receiver")
 			from, _ := spammer.Me()

@@ -132,7 +132,7 @@ func (l *Limits) Answered(rate *UserRate, now time.Time, bytes int) {
 
 // ChangeBytes is how many bytes a request counts as that changes friends, blocks,
 // groups or their members: it takes a transaction.
-const ChangeBytes = 128 << 10
+const ChangeBytes = 64 << 10
 
 // Pushed charges a push of this size to a user, for each session that gets it.
 func (l *Limits) Pushed(rate *UserRate, now time.Time, sessions, size int) {

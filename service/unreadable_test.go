@@ -57,6 +57,12 @@ func (u *badRows) failed(conv int64) int {
 	return u.alone[conv]
 }
 
+func (u *badRows) mostFailed() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.most
+}
+
 // convOf returns the conversation of two users.
 func (n *node) convOf(a, b int64) int64 {
 	n.tb.Helper()
@@ -95,8 +101,8 @@ func TestUnreadableConversations(t *testing.T) {
 			w.has(with(id), 1, 2)
 		}
 	}
-	if u.most == 0 {
-		t.Fatal("nothing was read together with an unreadable conversation")
+	if most := u.mostFailed(); most < 2 {
+		t.Fatalf("failed reads were of at most %d conversations, want one of an unreadable conversation together with others", most)
 	}
 	peer := n.login(peers[0])
 	for range 5 {

@@ -81,6 +81,7 @@ func serve(tb testing.TB, change ...func(*setup)) *node {
 	cfg.service.DrainSpread = 0
 	cfg.reactor.LiftLimits()
 	cfg.reactor.AbuseAfter = 0
+	cfg.reactor.LoginTimeout, cfg.reactor.IdleTimeout = time.Hour, time.Hour // tests of timeouts set them
 	cfg.reactor.Addr = "127.0.0.1:0"
 	cfg.reactor.Loops = 2
 	cfg.model.DB = "sqlite:" + filepath.Join(tb.TempDir(), "chat.db")

@@ -243,7 +243,9 @@ func TestPresenceAfterOutage(t *testing.T) {
 	t.Parallel()
 	for _, who := range []string{"sender", "receiver", "both"} {
 		t.Run(who, func(t *testing.T) {
-			one, two, lost := pairOfNodes(t)
+			// However slow the machine is, no node takes the other one for dead during the
+			// outage: that would end the presence of all its users.
+			one, two, lost := pairOfNodes(t, func(s *setup) { s.service.Cluster.Tick = time.Minute })
 			names := []string{"watcher", "blocks", "unblocks", "unfriends", "comes", "goes", "stays"}
 			ids := one.users(names...)
 			at := make(map[string]*wire)

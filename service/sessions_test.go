@@ -173,6 +173,7 @@ func TestTimeouts(t *testing.T) {
 	var now *atomicTime
 	var cfg reactor.Config
 	n := serve(t, func(s *setup) {
+		s.reactor.LoginTimeout, s.reactor.IdleTimeout = 10*time.Second, 90*time.Second
 		now, cfg = standing(s), s.reactor
 	})
 	anna := n.user("anna")

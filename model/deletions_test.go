@@ -3,11 +3,15 @@ package model
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/jmoiron/sqlx"
+
+	"chatd/internal/realservice"
 )
 
 // A user with many friends and conversations is deleted in several transactions. If the
@@ -99,6 +103,69 @@ func TestDeletionInPages(t *testing.T) {
 			want(t, a.Err, ErrNotFound)
 		}
 	})
+}
+
+// A deletion that can't be finished doesn't keep others from being finished.
+func TestDeletionsAfterFailure(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(3)
+		g := h.group(u[2], u[1])
+		want(t, h.endAccount(ctx, u[0]), nil)
+		want(t, h.endAccount(ctx, u[1]), nil)
+		const nowhere = 1 << 40 // a group that doesn't exist
+		_, err := h.sql.Writer.Exec(`INSERT INTO members (conversation_id, user_id, role, joined_seq) VALUES (?, ?, 0, 0)`, int64(nowhere), u[0])
+		want(t, err, nil)
+		if err := h.FinishDeletions(ctx); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("user %d", u[0])) {
+			t.Errorf("FinishDeletions: error %v, want one about user %d", err, u[0])
+		}
+		if n := h.count(`SELECT COUNT(*) FROM members WHERE conversation_id = ? AND user_id = ?`, g, u[1]); n != 0 {
+			t.Error("the second user is still a member of a group, want the deletion finished")
+		}
+		if n := h.count(`SELECT COUNT(*) FROM deletions`); n != 1 {
+			t.Errorf("%d deletions aren't finished, want 1", n)
+		}
+		ended, end := context.WithCancel(ctx)
+		end()
+		if err := h.FinishDeletions(ended); !errors.Is(err, context.Canceled) {
+			t.Errorf("FinishDeletions with a context that has ended: error %v, want context.Canceled", err)
+		}
+	})
+}
+
+// The deletion of a user locks the rows of users in the order of their IDs, as all
+// transactions do. Otherwise it deadlocks with changes between two users: here, it would
+// hold the deleted user's row while it waits for a friend's.
+func TestDeletionLocksInOrder(t *testing.T) {
+	h := newHarness(t, Options{DB: realservice.MariaDB(t), noBackground: true})
+	u := h.users(3)
+	for _, friend := range u[:2] {
+		_, err := h.AddFriend(ctx, u[2], friend, 10)
+		want(t, err, nil)
+	}
+	want(t, h.endAccount(ctx, u[2]), nil)
+	tx, err := h.sql.Writer.Beginx()
+	want(t, err, nil)
+	defer tx.Rollback()
+	want(t, h.lockUsers(ctx, tx, u[1]), nil)
+	done := make(chan error, 1)
+	go func() { done <- h.FinishDeletions(ctx) }()
+	for waiting := 0; waiting == 0; {
+		want(t, h.sql.Reader.Get(&waiting, `SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'`), nil)
+		select {
+		case err := <-done:
+			t.Fatalf("FinishDeletions returned (error %v) while a friend's row was locked, want it to wait", err)
+		case <-time.After(200 * time.Millisecond): // the server keeps the table of transactions while it is read more often
+		}
+	}
+	var id int64
+	if err := tx.Get(&id, `SELECT id FROM users WHERE id = ? FOR UPDATE NOWAIT`, u[2]); err != nil {
+		t.Errorf("locking the deleted user's row, after that of a friend for whom the deletion waits: error %v, want none", err)
+	}
+	want(t, tx.Rollback(), nil)
+	want(t, <-done, nil)
+	if n := h.count(`SELECT COUNT(*) FROM friends`); n != 0 {
+		t.Errorf("the deleted user still has %d rows of friends, want none", n)
+	}
 }
 
 // The name of a deleted user stays reserved for as long as the option says. Meanwhile

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jmoiron/sqlx"
 
@@ -81,23 +82,31 @@ func (db *DB) endAccount(ctx context.Context, id int64) error {
 }
 
 // FinishDeletions finishes what calls of DeleteUser have begun: the process may have
-// ended before it was done. Nodes call it from time to time. It blocks.
+// ended before it was done. Nodes call it from time to time. It blocks. If one of the
+// deletions fails, it continues with the others.
 func (db *DB) FinishDeletions(ctx context.Context) error {
 	var users []int64
 	if err := db.sql.Select(ctx, &users, `SELECT user_id FROM deletions ORDER BY user_id`); err != nil {
 		return fmt.Errorf("read which deletions of users aren't finished: %w", err)
 	}
+	var failed []error
 	for _, id := range users {
 		if err := db.finishDeletion(ctx, id); err != nil {
-			return fmt.Errorf("finish the deletion of user %d: %w", id, err)
+			failed = append(failed, fmt.Errorf("finish the deletion of user %d: %w", id, err))
+			if ctx.Err() != nil {
+				break
+			}
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
-// deletionPage is how many conversations or friends of a deleted user one transaction
-// changes. Meanwhile, they are locked.
-const deletionPage = 100
+// How many conversations or friends of a deleted user one transaction changes. Meanwhile,
+// they are locked.
+const (
+	deletionPage = 100
+	unfriendRows = 20 // fewer, as all rows are locked before the first change, and logins need them
+)
 
 // finishDeletion removes a deleted user from conversations and from lists of friends.
 // Several processes may do that for the same user.
@@ -185,15 +194,20 @@ func (db *DB) leavePage(ctx context.Context, tx *sqlx.Tx, user int64) (c changes
 // are others.
 func (db *DB) unfriendPage(ctx context.Context, tx *sqlx.Tx, user int64) (c changes, more bool, err error) {
 	var friends []int64
-	if err := tx.SelectContext(ctx, &friends, `SELECT friend_id FROM friends WHERE user_id = ? ORDER BY friend_id`+db.d.Limit, user, deletionPage); err != nil {
+	if err := tx.SelectContext(ctx, &friends, `SELECT friend_id FROM friends WHERE user_id = ? ORDER BY friend_id`+db.d.Limit, user, unfriendRows); err != nil {
 		return c, false, err
 	}
-	for _, friend := range friends {
-		if err := db.lockUsers(ctx, tx, friend); errors.Is(err, ErrNotFound) { // deleted, too
-			err = nil
-		} else if err != nil {
+	// All transactions lock in the same order: no deadlocks. lockUsers doesn't lock users
+	// who are deleted, as this one is.
+	locks := append(slices.Clone(friends), user)
+	slices.Sort(locks)
+	for _, id := range locks {
+		err := tx.GetContext(ctx, &id, `SELECT id FROM users WHERE id = ?`+db.d.ForUpdate, id)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return c, false, err
 		}
+	}
+	for _, friend := range friends {
 		err := one(tx.ExecContext(ctx, `DELETE FROM friends WHERE user_id = ? AND friend_id = ?`, user, friend))
 		if errors.Is(err, ErrNotFound) { // another process has just done it
 			continue
@@ -210,7 +224,7 @@ func (db *DB) unfriendPage(ctx context.Context, tx *sqlx.Tx, user int64) (c chan
 		}
 		c.relations = append(c.relations, r)
 	}
-	return c, len(friends) == deletionPage, nil
+	return c, len(friends) == unfriendRows, nil
 }
 
 // endAll ends all tokens and sessions of a user. The transaction has locked the

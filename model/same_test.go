@@ -3,6 +3,7 @@ package model
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -76,4 +77,53 @@ func TestEpochChanges(t *testing.T) {
 			t.Errorf("CheckSame after a new epoch: %t, %v; want false, and an error about the epoch", same, err)
 		}
 	})
+}
+
+// A backup that is moved over the file of an open SQLite store has exactly its own users
+// afterwards: Close removes the log of the old file, which the next start would otherwise
+// write into the backup. What was in the old file is saved. Until then, no connection
+// opens the backup with the old file's log.
+func TestFileReplacedByStore(t *testing.T) {
+	dir := t.TempDir()
+	path, backup := filepath.Join(dir, "chat.db"), filepath.Join(dir, "backup.db")
+	open := func(path string, users ...string) *DB {
+		t.Helper()
+		db, err := Open(ctx, Options{DB: "sqlite:" + path})
+		want(t, err, nil)
+		for _, name := range users {
+			_, err = db.CreateUser(ctx, name, name, "hash")
+			want(t, err, nil)
+		}
+		return db
+	}
+	check := func(path string, users ...string) {
+		t.Helper()
+		db := open(path)
+		var names []string
+		want(t, db.sql.Reader.Select(&names, `SELECT name FROM users ORDER BY id`), nil)
+		if !slices.Equal(names, users) {
+			t.Errorf("users in %s: %q, want %q", filepath.Base(path), names, users)
+		}
+		var sound string
+		if err := db.sql.Reader.Get(&sound, `PRAGMA integrity_check`); err != nil || sound != "ok" {
+			t.Errorf("integrity of %s: %q, %v; want ok", filepath.Base(path), sound, err)
+		}
+		want(t, db.Close(), nil)
+	}
+	want(t, open(backup, "restored 1", "restored 2", "restored 3").Close(), nil)
+	db := open(path, "old 1", "old 2")
+	want(t, os.Rename(backup, path), nil)
+	_, err := db.CreateUser(ctx, "old 3", "old 3", "hash")
+	want(t, err, nil)
+	db.sql.Reader.SetMaxIdleConns(0)
+	if _, err := db.UserByNameKey(ctx, "old 1"); err == nil || !strings.Contains(err.Error(), "the file was replaced") {
+		t.Errorf("a query that needs a new connection: error %v, want that the file was replaced", err)
+	}
+	err = db.Close()
+	if err == nil || !strings.Contains(err.Error(), "what was in it is in ") {
+		t.Fatalf("Close: %v; want an error that says where everything was saved", err)
+	}
+	_, saved, _ := strings.Cut(err.Error(), "what was in it is in ")
+	check(path, "restored 1", "restored 2", "restored 3")
+	check(saved, "old 1", "old 2", "old 3")
 }

@@ -194,7 +194,7 @@ func TestBadStore(t *testing.T) {
 		{"sqlite:folder.db", "is a folder"},
 		{"sqlite:garbage.db/chat.db", "not a "},
 		{"sqlite:missing/chat.db", "does not exist"},
-		{"sqlite:/proc/chat.db", "can't create the file"}, // not even root can create a file there
+		{"sqlite:/proc/chat.db", "can't create or open the lock file"}, // not even root can create a file there
 	} {
 		code, log := startDaemon(t, dir, "127.0.0.1", "0", "--http=", "--db", c.db).exit(t)
 		if code != exitError || !strings.Contains(log, c.why) || strings.Count(log, "level=ERROR") != 1 ||

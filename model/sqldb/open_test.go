@@ -32,7 +32,7 @@ func TestOpenErrors(t *testing.T) {
 		{"memory", "sqlite::memory:", "want the path of a file"},
 		{"missing folder", "sqlite:" + filepath.Join(dir, "no", "chat.db"), "no does not exist"},
 		{"a file as folder", "sqlite:" + filepath.Join(file, "chat.db"), "is not a folder"},
-		{"read-only folder", "sqlite:/proc/self/chat.db", "can't create the file"},
+		{"read-only folder", "sqlite:/proc/self/chat.db", "can't create or open the lock file"},
 		{"a folder", "sqlite:" + dir, "is a folder"},
 		{"not a database", "sqlite:" + write("text", strings.Repeat("no database at all ", 1000)), "is not a SQLite database"},
 	} {

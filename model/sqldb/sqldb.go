@@ -78,11 +78,13 @@ type DB struct {
 	// lockOut keeps every other process from opening the database.
 	lockOut func() (release func() error, err error)
 
-	path   string      // of SQLite's file
-	opened os.FileInfo // of SQLite's file when it was opened; nil: another process may serve from it
-	wal    string      // path of SQLite's write-ahead log
+	path   string        // of SQLite's file
+	opened os.FileInfo   // of SQLite's file when it was opened; nil: another process may serve from it
+	wal    string        // path of SQLite's write-ahead log
+	logs   []os.FileInfo // of the files in logFiles when they were opened; nil: no such file
 	tidy   func(ctx context.Context) error
-	close  func() error
+	close  func() error // closes all connections
+	unlock func() error // releases the lock file, after close; nil: there is none
 }
 
 // WriterConns are the connections of one dedicated writer. Each is a pool of at
@@ -151,8 +153,9 @@ func open(ctx context.Context, d *Dialect, address string, c *Config) (*DB, erro
 			err = fmt.Errorf("%w: %s", err, d.fullHint)
 		}
 		db.closeQueries()
-		return nil, errors.Join(err, db.close())
+		return nil, errors.Join(err, db.close(), db.release())
 	}
+	db.rememberLog()
 	return db, nil
 }
 
@@ -176,16 +179,17 @@ func (db *DB) LogSize() int64 {
 // removed or replaced, Close saves what is in it, and returns an error that says where.
 func (db *DB) Close() error {
 	db.closeQueries()
-	moved := db.Moved()
-	if moved == nil {
-		return db.close()
+	if moved := db.Moved(); moved != nil {
+		return db.closeMoved(moved)
 	}
-	saved, err := db.rescue()
-	if err := errors.Join(err, db.close()); err != nil {
-		return fmt.Errorf("%w; saving what was in it failed: %w", moved, err)
+	return errors.Join(db.close(), db.release())
+}
+
+// release releases the lock file, so that another process may open the database. All
+// connections must be closed.
+func (db *DB) release() error {
+	if db.unlock == nil {
+		return nil
 	}
-	if saved, err = db.putBack(saved); err != nil {
-		return fmt.Errorf("%w; what was in it is in %s: %w", moved, saved, err)
-	}
-	return fmt.Errorf("%w; what was in it is in %s", moved, saved)
+	return db.unlock()
 }

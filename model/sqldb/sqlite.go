@@ -2,6 +2,7 @@ package sqldb
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net/url"
@@ -77,41 +78,56 @@ func connectSQLite(ctx context.Context, path string, o *Config) (_ *DB, err erro
 	if path, err = filepath.Abs(path); err != nil {
 		return nil, fail(err)
 	}
-	if !o.ReadOnly {
-		if err := makeFile(path); err != nil {
-			return nil, fail(err)
-		}
+	lock, err := createSQLite(path, o)
+	if err != nil {
+		return nil, fail(err)
 	}
-	if st, err := os.Stat(path); err == nil && st.Mode().Perm()&0o077 != 0 && !o.ReadOnly {
+	unlock := func() error {
+		if lock == nil {
+			return nil
+		}
+		return lock.Close()
+	}
+	st, err := os.Stat(path)
+	if err == nil && st.Mode().Perm()&0o077 != 0 && !o.ReadOnly {
 		o.Logger.Warn("database file is readable by other users and contains password hashes; run chmod 600 on it", "file", path, "mode", st.Mode().Perm().String())
 	}
-	var lock *os.File
 	var opened os.FileInfo
-	if !o.Shared {
-		if lock, err = lockFile(path, lockPatience); err != nil {
-			return nil, fail(err)
-		}
-		if opened, err = os.Stat(path); err != nil {
-			return nil, errors.Join(fail(err), lock.Close())
+	if lock != nil {
+		if opened = st; err != nil {
+			return nil, errors.Join(fail(err), unlock())
 		}
 	}
 	// Use fdatasync, which doesn't write a file's timestamps. The setting holds
 	// for the whole process. An error means that this system has only fsync.
 	_, _ = driver.Fdatasync(true)
 	if err := walwriter.Register(); err != nil {
-		return nil, fail(err)
+		return nil, errors.Join(fail(err), unlock())
 	}
 	// database/sql connects lazily: the ping below finds errors in the file.
 	name := (&url.URL{Scheme: "file", Path: path}).String()
+	var pools [3]*sqlx.DB
+	for i, pragmas := range []string{sqlitePragmas(o, o.ReadOnly, true), sqlitePragmas(o, true, true), sqlitePragmas(o, true, false)} {
+		inner, err := driver.NewConnector(name + "?" + pragmas)
+		if err != nil {
+			return nil, errors.Join(fail(err), unlock())
+		}
+		c := connector{Connector: inner}
+		if opened != nil {
+			c.moved = func() error { return fileMoved(where, path, opened) }
+		}
+		pools[i] = sqlx.NewDb(sql.OpenDB(c), "sqlite")
+	}
 	s := &DB{
 		Where:  where,
 		path:   path,
 		opened: opened,
 		wal:    path + "-wal",
+		unlock: unlock,
 		lock:   newWriteLock(),
-		Writer: sqlx.MustOpen("sqlite", name+"?"+sqlitePragmas(o, o.ReadOnly, true)),
-		Reader: sqlx.MustOpen("sqlite", name+"?"+sqlitePragmas(o, true, true)),
-		small:  &reads{pool: sqlx.MustOpen("sqlite", name+"?"+sqlitePragmas(o, true, false))},
+		Writer: pools[0],
+		Reader: pools[1],
+		small:  &reads{pool: pools[2]},
 	}
 	s.Writer.SetMaxOpenConns(1)
 	s.Writer.SetMaxIdleConns(1)
@@ -134,16 +150,40 @@ func connectSQLite(ctx context.Context, path string, o *Config) (_ *DB, err erro
 	s.tidy = func(ctx context.Context) error { return checkpoint(ctx, s, s.wal, walBound) }
 	s.close = func() error {
 		// Close the writer last: the last connection to close does a checkpoint.
-		err := errors.Join(s.Reader.Close(), s.small.pool.Close(), s.Writer.Close())
-		if lock != nil {
-			err = errors.Join(err, lock.Close())
-		}
-		return err
+		return errors.Join(s.Reader.Close(), s.small.pool.Close(), s.Writer.Close())
 	}
 	if err := s.Writer.PingContext(ctx); err != nil {
-		return nil, errors.Join(fail(err), s.close())
+		return nil, errors.Join(fail(err), s.close(), s.release())
 	}
 	return s, nil
+}
+
+// createSQLite creates the file unless it exists, and takes the lock file, which it
+// returns unless another process may serve from the database.
+func createSQLite(path string, o *Config) (lock *os.File, err error) {
+	if o.ReadOnly {
+		return nil, nil
+	}
+	if err := checkFolder(path); err != nil {
+		return nil, err
+	}
+	if o.Shared {
+		// Without a file, take the lock all the same: a chatd whose file was removed
+		// has it, and puts the file back when it ends.
+		if _, err := os.Stat(path); err == nil {
+			return nil, nil
+		}
+	}
+	if lock, err = lockFile(path, lockPatience); err != nil {
+		return nil, err
+	}
+	if err = makeFile(path); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	if o.Shared {
+		return nil, lock.Close()
+	}
+	return lock, nil
 }
 
 // sqlitePragmas returns the settings of a connection. mapped is for reading: whether it

@@ -272,7 +272,7 @@ func TestBeforeLogin(t *testing.T) {
 	var now *atomicTime
 	n := serve(t, func(s *setup) {
 		now = standing(s)
-		s.reactor.FramesBeforeLogin, s.reactor.AbuseAfter = 5, 1
+		s.reactor.FramesBeforeLogin, s.reactor.AbuseAfter, s.reactor.LoginTimeout = 5, 1, 10*time.Second
 	})
 	anna := n.user("anna")
 	w := n.dial()

@@ -720,8 +720,8 @@ func TestChangesCost(t *testing.T) {
 		change,
 	} {
 		w.refused(proto.TooFast, r) // because of the change before it
-		now.add(70 * time.Second) // 64 KiB take 66 s; after 90 s, the connection would be idle
-		w.call(r) // some are refused, but cost a transaction
+		now.add(70 * time.Second)   // 64 KiB take 66 s; after 90 s, the connection would be idle
+		w.call(r)                   // some are refused, but cost a transaction
 	}
 	w.refused(proto.TooFast, change)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"chatd/internal/setting"
 	"chatd/model"
@@ -152,6 +153,31 @@ func TestReadReceiptBeforePush(t *testing.T) {
 	n.settled(1)
 	b = n.login(ids[1], obj{"ack": true})
 	b.has(with(ids[0]), proto.MaxOffline+2, last) // the first login had 1, the second as many as LOGIN_ACK may have
+}
+
+// A read receipt counts even if the connection ends right after it.
+func TestReadReceiptThenClose(t *testing.T) {
+	t.Parallel()
+	n := serve(t)
+	ids := n.users("anna", "berta")
+	a, b := n.login(ids[0]), n.login(ids[1], obj{"ack": true})
+	for i := int64(1); i <= 20; i++ {
+		a.say(with(ids[1]), "x")
+		b.upTo(with(ids[0]), i)
+		b.send(with(ids[0]).receipt(i, obj{"read": true}))
+		b.close()
+		n.settled(1)
+		for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) { // the node may still be looking up the one before
+			list, _, err := n.db.Conversations(t.Context(), ids[1], 0, 10)
+			if err == nil && len(list) == 1 && list[0].Read == i {
+				break
+			}
+			if err != nil || time.Now().After(end) {
+				t.Fatalf("after a read receipt for seq %d and the end of the connection: %+v, error %v; want it as the read cursor", i, list, err)
+			}
+		}
+		b = n.login(ids[1], obj{"ack": true})
+	}
 }
 
 // failingPages is a store in which reads of backlogs fail until the gate is open.

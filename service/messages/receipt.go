@@ -18,7 +18,7 @@ func (m *Messages) Receipt(t Turn, c *conn, r *proto.Request) {
 	case ok && upTo == 0:
 		return
 	case ok && known:
-		m.readUpTo(t, c, a, feed.Read{Conv: conv, User: ss.User, Peer: a.Peer, Seq: upTo})
+		m.readUpTo(t, c, ss, a, feed.Read{Conv: conv, User: ss.User, Peer: a.Peer, Seq: upTo})
 		return
 	}
 	session.RunJob(t, c, reactor.Quick, a, func(t Off) (p position, err error) {
@@ -41,7 +41,7 @@ func (m *Messages) Receipt(t Turn, c *conn, r *proto.Request) {
 		case m.delivery.On(t).RaiseRead(t, ss, p.conv, p.seq, p.read):
 			// Without a topic, the session has been sent nothing that its device
 			// didn't have before: see TopicsOnLoop.Receipt.
-			m.readUpTo(t, c, a, feed.Read{Conv: p.conv, User: ss.User, Peer: a.Peer, Seq: p.seq})
+			m.readUpTo(t, c, ss, a, feed.Read{Conv: p.conv, User: ss.User, Peer: a.Peer, Seq: p.seq})
 		}
 	})
 }
@@ -54,12 +54,9 @@ type position struct {
 
 // readUpTo stores a read cursor that has risen. It notifies the user's other devices and,
 // if the conversation is a pair without a block, the other user. It does neither if they
-// were told of it before: the user has read as far on another device meanwhile.
-func (m *Messages) readUpTo(t Turn, c *conn, a proto.Response, r feed.Read) {
-	ss := c.Session(t)
-	if ss == nil { // it has ended
-		return
-	}
+// were told of it before: the user has read as far on another device meanwhile. The
+// session may have ended: people read a message and close the app.
+func (m *Messages) readUpTo(t Turn, c *conn, ss *session.Session, a proto.Response, r feed.Read) {
 	m.store.SetRead(r.User, r.Conv, r.Seq)
 	about, own, others := readNotices(&r)
 	if fresh := m.sessions.TellOf(r.User, about, own, ss); !fresh || others == nil {
@@ -67,6 +64,7 @@ func (m *Messages) readUpTo(t Turn, c *conn, a proto.Response, r feed.Read) {
 	}
 	blocked, known := m.delivery.On(t).AnyBlock(t, r.User, r.Peer)
 	switch {
+	case !known && c.Session(t) == nil: // nobody is left to ask for; the other user sees it later
 	case !known:
 		ask, keep := m.delivery.On(t).AskAnyBlock(t, r.User, r.Peer)
 		session.RunJob(t, c, reactor.Quick, a, ask, func(t Turn, blocked [2]bool) {

@@ -82,7 +82,7 @@ func TestGroupChangesDuringLogin(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		change func(s *scene)
-		left   bool // anna is no member afterwards
+		left   bool // anna has left the group at the end
 	}{
 		{"message", func(s *scene) { s.owner.say(in(s.group), "meanwhile") }, false},
 		{"other leaves", func(s *scene) { s.carla.ok(obj{"msgid": proto.LEAVE_GROUP, "groupid": s.group}) }, false},

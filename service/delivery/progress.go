@@ -154,9 +154,9 @@ func (l *TopicsOnLoop) Receipt(t Turn, ss *session.Session, group, peer, seq int
 	return 0, 0, true, true
 }
 
-// trustRead is for how many seconds a loop uses a read cursor from the store. The user may
-// read further on another loop or node; for so long the node remembers the notice of
-// that, at least: see Sessions.TellOf.
+// trustRead is how many seconds a loop uses a read cursor that it got from the store.
+// Meanwhile the user may read further on another loop or node. The node remembers the
+// notice of that for longer than trustRead, and drops a second one: see Sessions.TellOf.
 const trustRead = int64(forgetNotices/time.Second) * 2 / 3
 
 // RaiseRead reports whether the user of a session has read further than before, if that
